@@ -1,0 +1,211 @@
+import type { Json, Recorded } from './event.ts';
+import type { Failure, JobEvent, Wait } from './job.ts';
+import type { Trigger } from './trigger.ts';
+
+export type JobStatus =
+  | 'REQUESTED'
+  | 'RUNNING'
+  | 'PAUSED'
+  | 'RETRYING'
+  | 'COMPLETED'
+  | 'FAILED'
+  | 'CANCELLED'
+  | 'SUPERSEDED';
+
+/** Plain JSON, so that it can be kept in a row as it is. Times are RFC 3339 in UTC. */
+export type StepView = Readonly<{
+  name: string;
+  attempt: number;
+  startedAt: string;
+  finishedAt: string;
+  output: Json;
+}>;
+
+/** A job as people see it. What waits between its resumption and the next run is still PAUSED. */
+export type JobView = Readonly<{
+  id: string;
+  workflow: string;
+  status: JobStatus;
+  trigger: Trigger;
+  input: Json;
+  concurrencyKey: string | null;
+  priority: number;
+  /** 0 until a worker has started it. */
+  attempt: number;
+  maxAttempts: number;
+  requestedAt: string;
+  /** When the first run began. */
+  startedAt: string | null;
+  finishedAt: string | null;
+  updatedAt: string;
+  waitingFor: Readonly<{ event: string; key: string | null; until: string | null }> | null;
+  nextAttemptAt: string | null;
+  error: (Failure & Readonly<{ attempt: number; at: string }>) | null;
+  result: Json;
+  supersededBy: string | null;
+  workerId: string | null;
+  correlationId: string;
+  deliveryId: string | null;
+  version: number;
+  /** Decimal, as JSON has no big integers. */
+  position: string;
+  steps: readonly StepView[];
+}>;
+
+type Change = Partial<Omit<JobView, 'id' | 'version' | 'position' | 'updatedAt'>>;
+
+/**
+ * Folds one event into the view: the only place that says how a job looks after its events. Projections, live
+ * subscriptions and time travel all use it, so they cannot differ. The first event of a job is its request.
+ */
+export function evolveJobView(view: JobView | null, event: Recorded<JobEvent>): JobView {
+  const before = view ?? emptyView(event);
+  // TypeScript cannot see that `CHANGES[event.type]` takes exactly `event`; the type of `CHANGES` guarantees it.
+  const change = CHANGES[event.type] as (view: JobView, event: Recorded<JobEvent>) => Change;
+  return {
+    ...before,
+    ...change(before, event),
+    updatedAt: event.at.toISOString(),
+    version: event.version,
+    position: String(event.position),
+  };
+}
+
+const IDLE = { waitingFor: null, nextAttemptAt: null, workerId: null } as const;
+
+const CHANGES: {
+  readonly [T in JobEvent['type']]: (
+    view: JobView,
+    event: Recorded<Extract<JobEvent, { type: T }>>,
+  ) => Change;
+} = {
+  JobRequested: (_, { data, metadata }) => ({
+    workflow: data.workflow,
+    trigger: data.trigger,
+    input: data.input,
+    concurrencyKey: data.concurrency?.key ?? null,
+    priority: data.priority,
+    maxAttempts: data.retry.maxAttempts,
+    deliveryId: data.deliveryId,
+    ...(metadata.correlationId === undefined ? {} : { correlationId: metadata.correlationId }),
+  }),
+  JobStarted: (view, { at, data }) => ({
+    ...IDLE,
+    status: 'RUNNING',
+    workerId: data.workerId,
+    attempt: data.attempt,
+    startedAt: view.startedAt ?? at.toISOString(),
+  }),
+  JobStepCompleted: (view, { at, data: { name, attempt, startedAt, output } }) => ({
+    steps: [...view.steps, { name, attempt, startedAt, finishedAt: at.toISOString(), output }],
+  }),
+  JobPaused: (_, { data }) => ({ ...IDLE, status: 'PAUSED', waitingFor: waitingFor(data.wait) }),
+  JobResumed: () => ({}),
+  JobAttemptFailed: (_, { at, data: { error, attempt, nextAttemptAt } }) => ({
+    ...IDLE,
+    status: 'RETRYING',
+    nextAttemptAt,
+    error: { ...error, attempt, at: at.toISOString() },
+  }),
+  JobInterrupted: (_, { at, data: { attempt, reason, nextAttemptAt } }) => ({
+    ...IDLE,
+    ...(reason === 'released'
+      ? { status: 'REQUESTED' }
+      : {
+          status: 'RETRYING',
+          nextAttemptAt,
+          error: { ...WORKER_LOST, attempt, at: at.toISOString() },
+        }),
+  }),
+  JobCompleted: (_, { at, data }) => ({
+    ...IDLE,
+    status: 'COMPLETED',
+    result: data.result,
+    finishedAt: at.toISOString(),
+  }),
+  JobFailed: (_, { at, data: { error, attempt } }) => ({
+    ...IDLE,
+    status: 'FAILED',
+    finishedAt: at.toISOString(),
+    error: { ...error, attempt, at: at.toISOString() },
+  }),
+  JobCancelled: (_, { at }) => ({
+    ...IDLE,
+    status: 'CANCELLED',
+    finishedAt: at.toISOString(),
+  }),
+  JobSuperseded: (_, { at, data }) => ({
+    ...IDLE,
+    status: 'SUPERSEDED',
+    supersededBy: data.by,
+    finishedAt: at.toISOString(),
+  }),
+  JobRetryRequested: (view, { data }) => ({
+    ...IDLE,
+    status: 'REQUESTED',
+    attempt: 0,
+    finishedAt: null,
+    result: null,
+    steps: keptSteps(view, data.fromStep),
+  }),
+};
+
+const WORKER_LOST: Failure = {
+  name: 'Interrupted',
+  message: 'The worker that ran the job fell silent',
+  classification: 'interrupted',
+};
+
+/** What the API shows of a wait: the first event of several; `sleep` for a timer. */
+function waitingFor({ on: [first], until }: Wait): JobView['waitingFor'] {
+  return { event: first?.event ?? 'sleep', key: first?.key ?? null, until };
+}
+
+function keptSteps({ status, steps }: JobView, fromStep: string | null): readonly StepView[] {
+  if (fromStep === null) return status === 'COMPLETED' ? [] : steps;
+  return steps.slice(
+    0,
+    steps.findIndex(({ name }) => name === fromStep),
+  );
+}
+
+function emptyView({ streamId, at, position }: Recorded<JobEvent>): JobView {
+  return {
+    id: streamId,
+    workflow: '',
+    status: 'REQUESTED',
+    trigger: NO_TRIGGER,
+    input: null,
+    concurrencyKey: null,
+    priority: 5,
+    attempt: 0,
+    maxAttempts: 1,
+    requestedAt: at.toISOString(),
+    startedAt: null,
+    finishedAt: null,
+    updatedAt: at.toISOString(),
+    ...IDLE,
+    error: null,
+    result: null,
+    supersededBy: null,
+    correlationId: streamId,
+    deliveryId: null,
+    version: 0,
+    position: String(position),
+    steps: [],
+  };
+}
+
+const NO_TRIGGER: Trigger = {
+  provider: 'manual',
+  source: '',
+  deliveryId: '',
+  event: 'push',
+  action: '',
+  repository: null,
+  pullRequest: null,
+  ref: null,
+  headSha: null,
+  baseSha: null,
+  sender: null,
+};

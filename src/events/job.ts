@@ -1,0 +1,102 @@
+import type { Event, Json } from './event.ts';
+import type { Trigger } from './trigger.ts';
+
+/** All that can happen to a job. A job's stream id is its id. */
+export type JobEvent =
+  | Event<'JobRequested', JobRequest>
+  | Event<'JobStarted', Run & { workerId: string }>
+  | Event<'JobStepCompleted', Run & { name: string; output: Json; startedAt: string }>
+  | Event<'JobPaused', Run & { wait: Wait }>
+  | Event<'JobResumed', { waitId: string; outcome: WaitOutcome }>
+  | Event<'JobAttemptFailed', Run & { error: Failure; nextAttemptAt: string }>
+  | Event<'JobInterrupted', Run & { reason: InterruptReason; nextAttemptAt: string }>
+  | Event<'JobCompleted', Run & { result: Json }>
+  | Event<'JobFailed', { attempt: number; error: Failure }>
+  | Event<'JobCancelled', { reason: string | null }>
+  | Event<'JobSuperseded', { by: string }>
+  | Event<'JobRetryRequested', { fromStep: string | null }>;
+
+export type JobRequest = Readonly<{
+  workflow: string;
+  trigger: Trigger;
+  /** What a person or program gave with the request; null for a webhook. */
+  input: Json;
+  /** 0 to 9, the highest first. */
+  priority: number;
+  concurrency: Concurrency | null;
+  retry: RetryPolicy;
+  /** The row of the delivery log that asked for it; null for a manual request. */
+  deliveryId: string | null;
+}>;
+
+/** `supersede`: the newest job of a key ends the older ones. `queue`: one at a time, in request order. */
+export type Concurrency = Readonly<{ key: string; strategy: 'supersede' | 'queue' }>;
+
+export type RetryPolicy = Readonly<{
+  maxAttempts: number;
+  firstDelayMs: number;
+  maxDelayMs: number;
+}>;
+
+/**
+ * One stretch of work by one worker. `runId` is new for each claim, so a worker that lost the job
+ * cannot speak for it. `attempt` counts failures, from 1: a pause or a drain does not use one up.
+ */
+export type Run = Readonly<{ runId: string; attempt: number }>;
+
+/** What a paused job waits for. It names the place in the workflow, so that a later run finds it again. */
+export type Wait = Readonly<{
+  id: string;
+  kind: 'event' | 'sleep' | 'approval';
+  /** Any one of these ends the wait; empty for `sleep`. A null key matches every key. */
+  on: readonly Readonly<{ event: string; key: string | null }>[];
+  /** When the wait ends by itself; null: never. */
+  until: string | null;
+  /** Work for another program, published until the wait ends. */
+  request: WaitRequest | null;
+}>;
+
+/** Published to the topic exchange `workflow.events` under `request.<topic>`. */
+export type WaitRequest = Readonly<{ topic: string; body: Json }>;
+
+export type WaitOutcome =
+  | Readonly<{ kind: 'signal'; signalId: string; event: string; key: string | null; payload: Json }>
+  | Readonly<{ kind: 'timeout' }>
+  | Readonly<{ kind: 'manual'; payload: Json }>;
+
+/** `lease-expired`: its worker fell silent, which uses an attempt up. `released`: its worker gave it back. */
+export type InterruptReason = 'lease-expired' | 'released';
+
+export type Classification = 'transient' | 'rate-limited' | 'timeout' | 'interrupted' | 'permanent';
+
+export type Failure = Readonly<{
+  name: string;
+  message: string;
+  classification: Classification;
+}>;
+
+/** After these a job does nothing more, unless a retry is requested. */
+export const FINAL_EVENTS = [
+  'JobCompleted',
+  'JobFailed',
+  'JobCancelled',
+  'JobSuperseded',
+] as const satisfies readonly JobEvent['type'][];
+
+const JOB_EVENTS = {
+  JobRequested: true,
+  JobStarted: true,
+  JobStepCompleted: true,
+  JobPaused: true,
+  JobResumed: true,
+  JobAttemptFailed: true,
+  JobInterrupted: true,
+  JobCompleted: true,
+  JobFailed: true,
+  JobCancelled: true,
+  JobSuperseded: true,
+  JobRetryRequested: true,
+} as const satisfies Record<JobEvent['type'], true>;
+
+export const isJobEvent = <E extends Event>(event: E): event is E & JobEvent =>
+  Object.hasOwn(JOB_EVENTS, event.type);

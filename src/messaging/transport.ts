@@ -1,0 +1,76 @@
+/**
+ * Carries work between processes. RabbitMQ and the in-process twin behave the same: a message is delivered
+ * at least once to one consumer of its queue, and what is confirmed survives a restart of that transport's server.
+ */
+export interface Transport {
+  /**
+   * Resolves when the broker has taken responsibility; rejects with `Unroutable` when no queue took a mandatory
+   * message, and with `NotConfirmed` when the broker refused it, or is away for longer than a few seconds.
+   */
+  publish(message: OutgoingMessage): Promise<void>;
+
+  /**
+   * Consumes until `signal` aborts and every running handler has ended. Comes back by itself after any loss of
+   * the connection or the channel. At most `prefetch` messages are out at a time.
+   */
+  consume(consumer: Consumer, signal: AbortSignal): Promise<void>;
+
+  /** Whether a message could be published now. */
+  isReady(): boolean;
+
+  /** How full each queue of the topology is. */
+  queues(): Promise<readonly QueueDepth[]>;
+
+  /** Takes up to `limit` messages out of the dead-letter queue and publishes each where it came from. */
+  redrive(limit: number): Promise<number>;
+
+  close(): Promise<void>;
+}
+
+export type OutgoingMessage = Readonly<{
+  exchange: string;
+  routingKey: string;
+  messageId: string;
+  /** JSON. */
+  body: unknown;
+  /** Reject when no queue takes it. */
+  mandatory?: boolean;
+  headers?: Readonly<Record<string, string>>;
+  /** 0 to 9. */
+  priority?: number;
+}>;
+
+export type IncomingMessage = Readonly<{
+  queue: string;
+  routingKey: string;
+  messageId: string;
+  body: unknown;
+  headers: Readonly<Record<string, unknown>>;
+  /** How often it was delivered before and not acknowledged. */
+  deliveryCount: number;
+}>;
+
+/** `ack`: done. `retry`: deliver it again, to this or another consumer. `dead`: move it to the dead-letter queue with the reason. */
+export type Disposition = 'ack' | 'retry' | Readonly<{ dead: string }>;
+
+export type Consumer = Readonly<{
+  queue: string;
+  prefetch: number;
+  /** What it throws counts as `retry`. Acknowledged as soon as it resolves. */
+  handle: (message: IncomingMessage) => Promise<Disposition>;
+}>;
+
+export type QueueDepth = Readonly<{
+  name: string;
+  ready: number | null;
+  unacknowledged: number | null;
+  consumers: number | null;
+}>;
+
+export class Unroutable extends Error {
+  override readonly name = 'Unroutable';
+}
+
+export class NotConfirmed extends Error {
+  override readonly name = 'NotConfirmed';
+}

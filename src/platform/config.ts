@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+
+import { z } from 'zod';
+
+import type { LogLevel } from './logger.ts';
+import { type WebhookSource, readSources } from './webhook-sources.ts';
+
+export type ApiKeyRole = 'viewer' | 'operator' | 'admin';
+
+export type Config = Readonly<{
+  databaseUrl: string | null;
+  /** A replica for the API's queries; the main database when null. */
+  databaseReadUrl: string | null;
+  /** null: the role's own default. */
+  databasePoolMax: number | null;
+  rabbitmqUrl: string | null;
+  redisUrl: string | null;
+  host: string | null;
+  ingressPort: number;
+  apiPort: number;
+  /** 0: any free port. */
+  adminPort: number;
+  /** Path of the module whose exports are the workflows to run; null: the built-in ones. */
+  workflows: string | null;
+  workerConcurrency: number;
+  leaseMs: number;
+  shutdownGraceMs: number;
+  redispatchAfterMs: number;
+  logLevel: LogLevel;
+  dataDir: string;
+  /** Prefixes of the clone URLs that `code-review` may fetch. */
+  cloneAllow: readonly string[] | null;
+  apiKeys: readonly Readonly<{ name: string; role: ApiKeyRole; key: string }>[];
+  otlpEndpoint: string | null;
+  sources: readonly WebhookSource[];
+}>;
+
+/** All mistakes of the environment at once; secrets are never in the message. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly mistakes: readonly string[]) {
+    super(
+      `The configuration has ${String(mistakes.length)} mistake(s):\n- ${mistakes.join('\n- ')}`,
+    );
+  }
+}
+
+const integer = (min: number, max: number, fallback: number): z.ZodDefault<z.ZodCoercedNumber> =>
+  z.coerce
+    .number()
+    .int(`must be a whole number from ${String(min)} to ${String(max)}`)
+    .min(min, `must be at least ${String(min)}`)
+    .max(max, `must be at most ${String(max)}`)
+    .default(fallback);
+
+const url = (...protocols: readonly string[]): z.ZodDefault<z.ZodNullable<z.ZodString>> =>
+  z
+    .string()
+    .refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+      message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+    })
+    .nullable()
+    .default(null);
+
+const apiKeys = z
+  .string()
+  .default('')
+  .transform((text, context) =>
+    text
+      .split(/[\s,]+/)
+      .filter((entry) => entry !== '')
+      .map((entry, index) => {
+        const parsed = /^([^:]+):(viewer|operator|admin):(.{16,})$/.exec(entry);
+        if (!parsed) {
+          context.addIssue({
+            code: 'custom',
+            message: `entry ${String(index + 1)} is not name:role:key with the role viewer, operator or admin and a key of 16 characters or more`,
+          });
+          return z.NEVER;
+        }
+        const [, name = '', role = '', key = ''] = parsed;
+        return { name, role: role as ApiKeyRole, key };
+      }),
+  );
+
+const Environment = z.object({
+  DATABASE_URL: url('postgres:', 'postgresql:'),
+  DATABASE_READ_URL: url('postgres:', 'postgresql:'),
+  DATABASE_POOL_MAX: z.coerce.number().int().min(2).max(1000).nullable().default(null),
+  RABBITMQ_URL: url('amqp:', 'amqps:'),
+  REDIS_URL: url('redis:', 'rediss:'),
+  HOST: z.string().nullable().default(null),
+  INGRESS_PORT: integer(0, 65_535, 3332),
+  API_PORT: integer(0, 65_535, 3331),
+  ADMIN_PORT: integer(0, 65_535, 0),
+  WORKFLOWS: z.string().nullable().default(null),
+  WORKER_CONCURRENCY: integer(1, 1000, 10),
+  LEASE_MS: integer(1000, 3_600_000, 15_000),
+  SHUTDOWN_GRACE_MS: integer(0, 3_600_000, 25_000),
+  REDISPATCH_AFTER_MS: integer(100, 3_600_000, 30_000),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  DATA_DIR: z.string().min(1).default('.jobledger'),
+  CLONE_ALLOW: z
+    .string()
+    .transform((text) => text.split(/[\s,]+/).filter((prefix) => prefix !== ''))
+    .nullable()
+    .default(null),
+  API_KEYS: apiKeys,
+  OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:'),
+});
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Reads and checks the whole environment once; throws `ConfigError` with every mistake. */
+export function readConfig(env: Env = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = Environment.safeParse(given);
+  const { sources, mistakes } = readSources(env, (path) => readFileSync(path, 'utf8'));
+  const all = [
+    ...(parsed.error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []),
+    ...mistakes,
+  ];
+  if (!parsed.success || all.length > 0) throw new ConfigError(all);
+  const e = parsed.data;
+  return Object.freeze({
+    databaseUrl: e.DATABASE_URL,
+    databaseReadUrl: e.DATABASE_READ_URL,
+    databasePoolMax: e.DATABASE_POOL_MAX,
+    rabbitmqUrl: e.RABBITMQ_URL,
+    redisUrl: e.REDIS_URL,
+    host: e.HOST,
+    ingressPort: e.INGRESS_PORT,
+    apiPort: e.API_PORT,
+    adminPort: e.ADMIN_PORT,
+    workflows: e.WORKFLOWS,
+    workerConcurrency: e.WORKER_CONCURRENCY,
+    leaseMs: e.LEASE_MS,
+    shutdownGraceMs: e.SHUTDOWN_GRACE_MS,
+    redispatchAfterMs: e.REDISPATCH_AFTER_MS,
+    logLevel: e.LOG_LEVEL,
+    dataDir: e.DATA_DIR,
+    cloneAllow: e.CLONE_ALLOW,
+    apiKeys: e.API_KEYS,
+    otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
+    sources,
+  });
+}

@@ -1,0 +1,136 @@
+import { z } from 'zod';
+
+const PROVIDERS = [
+  'github',
+  'gitlab',
+  'bitbucket-cloud',
+  'bitbucket-dc',
+  'azure-repos',
+  'gitea',
+  'forgejo',
+] as const;
+
+/** A secret that deliveries may be signed with, until `expiresAt` if there is one. */
+export type SourceSecret = Readonly<{ value: string; expiresAt: Date | null }>;
+
+/** A configured sender of webhooks: its deliveries come in at `/webhooks/<name>`. */
+export type WebhookSource = Readonly<{
+  name: string;
+  provider: (typeof PROVIDERS)[number];
+  /** Newest first; any that has not expired is valid. */
+  secrets: readonly SourceSecret[];
+  /** Full names of the repositories that may start jobs; null: all. */
+  repositories: readonly string[] | null;
+  maxPerMinute: number | null;
+  allowedIps: readonly string[] | null;
+}>;
+
+const FileOfSources = z.array(
+  z.strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower case letters, digits and hyphens'),
+    provider: z.enum(PROVIDERS),
+    secrets: z
+      .array(
+        z.strictObject({
+          value: z.string().min(1).optional(),
+          env: z.string().min(1).optional(),
+          expiresAt: z.iso.datetime({ offset: true }).optional(),
+        }),
+      )
+      .min(1),
+    repositories: z.array(z.string()).optional(),
+    maxPerMinute: z.int().min(1).optional(),
+    allowedIps: z.array(z.string()).optional(),
+  }),
+);
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** The sources of the `<PROVIDER>_WEBHOOK_SECRET` variables and of the file that `WEBHOOK_SOURCES` names. */
+export function readSources(
+  env: Env,
+  readFile: (path: string) => string,
+): Readonly<{ sources: readonly WebhookSource[]; mistakes: readonly string[] }> {
+  const mistakes: string[] = [];
+  const sources = [...fromVariables(env, mistakes), ...fromFile(env, readFile, mistakes)];
+  const names = sources.map(({ name }) => name);
+  for (const name of new Set(names.filter((each, index) => names.indexOf(each) !== index))) {
+    mistakes.push(`WEBHOOK_SOURCES: the source "${name}" is there twice`);
+  }
+  return { sources, mistakes };
+}
+
+function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
+  return PROVIDERS.flatMap((provider) => {
+    const variable = `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
+    const text = env[variable];
+    if (text === undefined) return [];
+    const values = text.split(/\s+/).filter((value) => value !== '');
+    if (values.length === 0) {
+      mistakes.push(`${variable}: is empty; give a secret or leave the variable out`);
+      return [];
+    }
+    const secrets = values.map((value) => ({ value, expiresAt: null }));
+    return [
+      {
+        name: provider,
+        provider,
+        secrets,
+        repositories: null,
+        maxPerMinute: null,
+        allowedIps: null,
+      },
+    ];
+  });
+}
+
+function fromFile(
+  env: Env,
+  readFile: (path: string) => string,
+  mistakes: string[],
+): WebhookSource[] {
+  const path = env['WEBHOOK_SOURCES'];
+  if (path === undefined || path === '') return [];
+  const parsed = parseFile(path, readFile, mistakes);
+  return (parsed ?? []).map((source) => ({
+    name: source.name,
+    provider: source.provider,
+    secrets: source.secrets.flatMap((secret) => {
+      const value = secret.value ?? env[secret.env ?? ''];
+      if (value === undefined || value === '') {
+        const which =
+          secret.env === undefined ? 'has neither value nor env' : `: ${secret.env} is not set`;
+        mistakes.push(`WEBHOOK_SOURCES: a secret of "${source.name}" ${which}`);
+        return [];
+      }
+      return [
+        { value, expiresAt: secret.expiresAt === undefined ? null : new Date(secret.expiresAt) },
+      ];
+    }),
+    repositories: source.repositories ?? null,
+    maxPerMinute: source.maxPerMinute ?? null,
+    allowedIps: source.allowedIps ?? null,
+  }));
+}
+
+function parseFile(
+  path: string,
+  readFile: (path: string) => string,
+  mistakes: string[],
+): z.infer<typeof FileOfSources> | null {
+  let content: unknown;
+  try {
+    content = JSON.parse(readFile(path));
+  } catch (error) {
+    // A JSON error quotes the text around the fault, which may be a secret.
+    const why = error instanceof SyntaxError ? 'is not JSON' : 'cannot be read';
+    mistakes.push(`WEBHOOK_SOURCES: ${path} ${why}`);
+    return null;
+  }
+  const parsed = FileOfSources.safeParse(content);
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) {
+    mistakes.push(`WEBHOOK_SOURCES: ${path}: ${issue.path.join('.')}: ${issue.message}`);
+  }
+  return null;
+}

@@ -1,0 +1,110 @@
+import type { Json } from '../events/event.ts';
+import type { JobEvent, JobRequest } from '../events/job.ts';
+import type { Provider, Trigger } from '../events/trigger.ts';
+import type { JobCommand } from './job/commands.ts';
+import type { JobState } from './job/decider.ts';
+
+/**
+ * The door into the write side: what edges, consumers and the CLI may ask for. The bus of `@nestjs/cqrs`
+ * has this shape, so nobody outside needs to know Nest.
+ */
+export interface Door {
+  /** Throws `Rejected<JobRejection>` when the command contradicts the job's history. */
+  execute(command: DecideJob): Promise<JobDecision>;
+  execute(command: ReceiveDelivery): Promise<DeliveryReceipt>;
+  execute(command: SendSignal): Promise<SignalReceipt>;
+}
+
+/** Puts one command to one job's rules and appends what follows from it. */
+export class DecideJob {
+  constructor(
+    readonly jobId: string,
+    readonly command: JobCommand,
+    readonly options: Readonly<{
+      /** Makes the command repeatable: the same id has its effect once. Random when left out. */
+      commandId?: string;
+      /** Refuse with `version-conflict` unless the job is at this version. */
+      expectedVersion?: number;
+      /** The job as an earlier decision left it: saves reading its history. */
+      known?: JobHistory;
+      causationId?: string;
+      correlationId?: string;
+      actor?: string;
+    }> = {},
+  ) {}
+}
+
+/** Where a job stands: its folded events, and its place in the log. */
+export type JobHistory = Readonly<{ state: JobState; version: number; position: bigint }>;
+
+export type JobDecision = Readonly<{
+  /** The job after the decision. */
+  history: JobHistory;
+  /** What was appended; empty when the command was a repetition. */
+  events: readonly JobEvent[];
+}>;
+
+/** A job that a trigger is to start, as the workflow's definition says. */
+export type PlannedJob = Pick<JobRequest, 'workflow' | 'priority' | 'concurrency' | 'retry'>;
+
+export type DeliveryOutcome = 'accepted' | 'ignored' | 'unmappable';
+
+/** Stores an authentic delivery and requests its jobs, both or neither. */
+export class ReceiveDelivery {
+  constructor(readonly delivery: ReceivedDelivery) {}
+}
+
+export type ReceivedDelivery = Readonly<{
+  source: string;
+  provider: Provider;
+  /** The provider's id of the delivery. */
+  deliveryId: string;
+  /** What makes it the same delivery within its source, mostly `deliveryId`. */
+  key: string;
+  /** Whether the same body under another key is the same delivery, as the signature does not cover the key. */
+  sameBodyIsDuplicate: boolean;
+  event: string;
+  action: string | null;
+  outcome: DeliveryOutcome;
+  reason: string | null;
+  triggers: readonly Trigger[];
+  /** The jobs to request, each with the trigger that it is for. */
+  jobs: readonly Readonly<{ trigger: Trigger; planned: PlannedJob }>[];
+  /** Without secrets. */
+  headers: Readonly<Record<string, string>>;
+  /** The exact bytes. */
+  body: Buffer;
+  receivedAt: Date;
+}>;
+
+export type DeliveryReceipt =
+  | Readonly<{
+      status: 'new' | 'duplicate';
+      /** The row's id, as the API gives it. */
+      id: string;
+      jobs: readonly Readonly<{ id: string; workflow: string }>[];
+    }>
+  /** The id was used before, by another body. */
+  | Readonly<{ status: 'id-conflict' }>;
+
+/** Stores a signal and resumes the jobs that wait for it. */
+export class SendSignal {
+  constructor(
+    readonly signal: Readonly<{
+      /** The same id is the same signal. */
+      id: string;
+      event: string;
+      key: string | null;
+      payload: Json;
+      at: Date;
+      actor?: string;
+    }>,
+  ) {}
+}
+
+export type SignalReceipt = Readonly<{
+  signalId: string;
+  position: bigint;
+  /** The jobs that it resumed at once; one that pauses later still finds it. */
+  resumed: readonly string[];
+}>;
