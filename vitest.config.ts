@@ -1,0 +1,21 @@
+import { createRequire } from 'node:module';
+
+import { defineConfig } from 'vitest/config';
+
+const { resolve } = createRequire(import.meta.url);
+
+export default defineConfig({
+  oxc: { decorator: { legacy: true } },
+  resolve: {
+    // Nest requires `graphql` and the tests import it: without one address there are two copies of its classes.
+    alias: [{ find: /^graphql$/, replacement: resolve('graphql') }],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 30_000,
+  },
+});
