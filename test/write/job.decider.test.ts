@@ -84,7 +84,7 @@ describe('starting', () => {
       .isRefused('job-not-due');
     given(job, ...history)
       .when(start('r2', 1_000))
-      .emits({ ...started('r2', 2), at: new Date(later(1_000)) } as JobEvent);
+      .emits({ ...started('r2', 2), at: new Date(later(1_000)) });
   });
 });
 
@@ -167,7 +167,11 @@ describe('pausing', () => {
       .isRefused('job-not-paused');
     given(
       job,
-      ...[requested(), started(), paused(), resumed(signalled('s-1')), started('r2')],
+      requested(),
+      started(),
+      paused(),
+      resumed(signalled('s-1')),
+      started('r2'),
       paused({ id: 'wait:done#1' }, 'r2'),
     )
       .when(resume(signalled('s-1'), 'wait:done#1'))
@@ -400,7 +404,7 @@ describe('whatever is asked of a job', () => {
       weight: 4,
       arbitrary: fc.oneof(
         fc.tuple(fc.constantFrom('a', 'b'), runId).map(([name, id]) => completeStep(name, 1, id)),
-        fc.tuple(waitId, runId).map(([id, run]) => pause({ id, until: later(500) }, run)),
+        fc.tuple(waitId, runId).map(([id, by]) => pause({ id, until: later(500) }, by)),
         fc.tuple(signalId, waitId).map(([signal, id]) => resume(signalled(signal), id)),
         fc.tuple(waitId, atMs).map(([id, at]) => resume({ kind: 'timeout' }, id, at)),
         runId.map((id) => fail(id)),
@@ -411,7 +415,7 @@ describe('whatever is asked of a job', () => {
     { weight: 1, arbitrary: runId.map((id) => complete(id)) },
   );
   const anyCommands = fc.array(anyCommand, { maxLength: 60, size: 'max' });
-  const runs = { numRuns: 3_000 };
+  const settings = { numRuns: 3_000 };
 
   test('it ends at most once, unless a retry is requested between', () => {
     fc.assert(
@@ -424,7 +428,7 @@ describe('whatever is asked of a job', () => {
           open = false;
         }
       }),
-      runs,
+      settings,
     );
   });
 
@@ -436,7 +440,7 @@ describe('whatever is asked of a job', () => {
         // A start, a signal or a retry may rightly be refused the second time, but never adds anything.
         expect(eventsOrNone(after, command)).toEqual([]);
       }),
-      runs,
+      settings,
     );
   });
 
@@ -455,7 +459,7 @@ describe('whatever is asked of a job', () => {
           }
         }
       }),
-      runs,
+      settings,
     );
   });
 
@@ -475,7 +479,7 @@ describe('whatever is asked of a job', () => {
           }
         }
       }),
-      runs,
+      settings,
     );
   });
 });
