@@ -1,0 +1,43 @@
+import type { Classification } from '../events/job.ts';
+import type { JobView } from '../events/job-view.ts';
+import type { Trigger } from '../events/trigger.ts';
+
+/** A job in the shape of the API: its fields are the schema's, so that they need no resolvers. */
+export type ApiJob = ReturnType<typeof toApiJob>;
+
+// The answer's shape is the schema's; spelling it out a second time would only be able to be wrong.
+// oxlint-disable-next-line typescript/explicit-module-boundary-types
+export function toApiJob(view: JobView) {
+  return {
+    ...view,
+    __typename: 'Job' as const,
+    trigger: toApiTrigger(view.trigger),
+    error:
+      view.error === null
+        ? null
+        : { ...view.error, classification: toEnum(view.error.classification) },
+    /** undefined: they are in their own read model, and are fetched when asked for. */
+    steps: undefined as readonly ApiStep[] | undefined,
+  };
+}
+
+/** The job with its steps, for a view that was folded from the log. */
+export const toApiJobWithSteps = (view: JobView): ApiJob => ({
+  ...toApiJob(view),
+  steps: view.steps.map((step) => ({ ...step, status: 'COMPLETED' as const, error: null })),
+});
+
+export type ApiStep = JobView['steps'][number] & Readonly<{ status: 'COMPLETED'; error: null }>;
+
+export const toApiTrigger = (
+  trigger: Trigger,
+): Omit<Trigger, 'provider'> & Readonly<{ provider: string }> => ({
+  ...trigger,
+  provider: toEnum(trigger.provider),
+});
+
+/** `bitbucket-cloud` and `rate-limited` are BITBUCKET_CLOUD and RATE_LIMITED in the schema. */
+export const toEnum = (name: Trigger['provider'] | Classification): string =>
+  name.toUpperCase().replaceAll('-', '_');
+
+export const fromEnum = (name: string): string => name.toLowerCase().replaceAll('_', '-');
