@@ -39,6 +39,8 @@ export type StreamRange = Readonly<{
 export type LogRange = Readonly<{
   /** Give what stands after this position. */
   after: bigint;
+  /** Nothing that stands after this position. */
+  upTo?: bigint;
   limit: number;
   /** Only these types; the positions between are then passed over. */
   types?: readonly string[];
@@ -46,7 +48,10 @@ export type LogRange = Readonly<{
 
 /** The append-only log: all events in one order, each in a stream. Knows nothing of jobs. */
 export abstract class EventStore {
-  /** Stores all events of the command or none. An empty command stores nothing and answers with the stream's version. */
+  /**
+   * Stores all events of the command or none. An empty command stores nothing, whatever version it expects, and
+   * answers `duplicate` with the stream's version and last position.
+   */
   abstract append(command: Append): Promise<AppendResult>;
 
   /** The events of a stream by version; none for an unknown stream. */

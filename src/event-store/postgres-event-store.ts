@@ -1,0 +1,114 @@
+import type { Event, Recorded } from '../events/event.ts';
+import type { Queryable } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { type EncodedAppend, encodeAppend, hasRepeatedId } from './append-command.ts';
+import { appendBatch } from './append-sql.ts';
+import {
+  type Append,
+  type AppendResult,
+  EventStore,
+  type LogRange,
+  type StreamRange,
+} from './event-store.ts';
+import { Lane, type LaneOptions } from './lane.ts';
+import type { LogHints } from './log-hints.ts';
+import {
+  type StoredRow,
+  headStatement,
+  logStatement,
+  recorded,
+  streamStatement,
+} from './read-sql.ts';
+import { Upcasters } from './upcast.ts';
+
+/** Carries append commands to log.append; `appendLane` makes one. */
+export type AppendLane = Pick<Lane<EncodedAppend, AppendResult>, 'submit' | 'close'>;
+
+/** The lane that all appends of a process share: one command per stream and call, in the order they came. */
+export function appendLane(
+  options: Readonly<{ databaseUrl: string; logger: Logger }> &
+    Partial<Omit<LaneOptions<EncodedAppend, AppendResult>, 'call' | 'keysOf' | 'sizeOf'>>,
+): Lane<EncodedAppend, AppendResult> {
+  return new Lane({
+    name: 'append',
+    ...options,
+    call: appendBatch,
+    keysOf: ({ streamId }) => [streamId],
+    sizeOf: ({ events, bytes }) => ({ rows: events.length, bytes }),
+  });
+}
+
+/** The log in Postgres. Appends go through a lane, reads through the pool. */
+export class PostgresEventStore extends EventStore {
+  private readonly upcasters: Upcasters;
+
+  constructor(
+    private readonly parts: Readonly<{
+      database: Queryable;
+      lane: AppendLane;
+      /** Told of each append, so that readers need not wait for their next poll. */
+      hints?: Pick<LogHints, 'announce'>;
+      upcasters?: Upcasters;
+    }>,
+  ) {
+    super();
+    this.upcasters = parts.upcasters ?? new Upcasters();
+  }
+
+  /**
+   * Rejects with `AppendUncertain` when the lane's deadline passes, and with a `TypeError` for what no log could
+   * store. Data may hold any string: JSON escapes U+0000 and lone surrogates, and the column keeps the text.
+   */
+  async append(command: Append): Promise<AppendResult> {
+    const encoded = encodeAppend(command, this.upcasters);
+    if (encoded.events.length === 0) return this.standstill(encoded.streamId);
+    if (hasRepeatedId(encoded)) {
+      return {
+        status: 'id_conflict',
+        version: (await this.lastOf(encoded.streamId))?.version ?? 0,
+      };
+    }
+    const result = await this.parts.lane.submit(encoded);
+    if (result.status === 'appended') this.parts.hints?.announce();
+    return result;
+  }
+
+  async readStream<E extends Event = Event>(
+    streamId: string,
+    range: StreamRange = {},
+  ): Promise<readonly Recorded<E>[]> {
+    const rows = await this.parts.database.query<StoredRow>(streamStatement(streamId, range));
+    return rows.map((row) => recorded<E>(row, this.upcasters));
+  }
+
+  async readAll<E extends Event = Event>(range: LogRange): Promise<readonly Recorded<E>[]> {
+    const rows = await this.parts.database.query<StoredRow>(logStatement(range));
+    return rows.map((row) => recorded<E>(row, this.upcasters));
+  }
+
+  async head(): Promise<bigint> {
+    const [row] = await this.parts.database.query<{ head: string }>(headStatement);
+    return BigInt(row?.head ?? 0);
+  }
+
+  private async standstill(streamId: string): Promise<AppendResult> {
+    const last = await this.lastOf(streamId);
+    const lastPosition = last?.position ?? 0n;
+    return {
+      status: 'duplicate',
+      firstPosition: lastPosition + 1n,
+      lastPosition,
+      version: last?.version ?? 0,
+    };
+  }
+
+  private async lastOf(streamId: string): Promise<Recorded | undefined> {
+    const [last] = await this.readStream(streamId, { backwards: true, limit: 1 });
+    return last;
+  }
+
+  /** Answers what is in the lane, and hangs it up. */
+  async close(): Promise<void> {
+    await this.parts.lane.close();
+  }
+}
