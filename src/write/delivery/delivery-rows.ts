@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+
+import type { JobEvent } from '../../events/job.ts';
+import { derivedId, newId } from '../../platform/ids.ts';
+import type { ReceivedDelivery } from '../door.ts';
+import { job } from '../job/decider.ts';
+
+/** A delivery as it is stored; what is JSON in the table is JSON text here. */
+export type DeliveryRow = Readonly<
+  Omit<ReceivedDelivery, 'triggers' | 'jobs' | 'headers'> & {
+    id: string;
+    hash: Buffer;
+    repository: string | null;
+    triggers: string;
+    jobs: string;
+    headers: string;
+  }
+>;
+
+/** The event that requests a job, as it is stored. */
+export type JobRow = Readonly<{
+  jobId: string;
+  eventId: string;
+  type: JobEvent['type'];
+  at: Date;
+  data: string;
+  metadata: string;
+}>;
+
+/**
+ * A job's id follows from the delivery and the workflow, so a delivery that comes twice is the same job. `index`
+ * tells the triggers of a batch apart.
+ */
+export function deliveredJobId(
+  { source, key }: Pick<ReceivedDelivery, 'source' | 'key'>,
+  workflow: string,
+  index: number,
+): string {
+  return derivedId('job', source, key, workflow, ...(index === 0 ? [] : [String(index)]));
+}
+
+/** What to store for a delivery: its row, and one event for each job that its rules request. */
+export function deliveryRows(
+  delivery: ReceivedDelivery,
+): Readonly<{ row: DeliveryRow; jobs: readonly JobRow[] }> {
+  const id = newId();
+  const { receivedAt: at } = delivery;
+  const jobs = delivery.jobs.flatMap(({ trigger, planned }): JobRow[] => {
+    const jobId = deliveredJobId(delivery, planned.workflow, delivery.triggers.indexOf(trigger));
+    const data = { ...planned, trigger, input: null, deliveryId: id };
+    const events = job.decide(job.initialState, { type: 'RequestJob', at, data });
+    return events.map((event) => ({
+      jobId,
+      eventId: derivedId(jobId, event.type),
+      type: event.type,
+      at: event.at,
+      data: JSON.stringify(event.data),
+      metadata: JSON.stringify({ causationId: id, correlationId: id }),
+    }));
+  });
+  return {
+    jobs,
+    row: {
+      ...delivery,
+      id,
+      hash: createHash('sha256').update(delivery.body).digest(),
+      repository: delivery.triggers[0]?.repository?.fullName ?? null,
+      triggers: JSON.stringify(delivery.triggers),
+      jobs: JSON.stringify(
+        delivery.jobs.map(({ planned: { workflow } }, index) => ({
+          id: jobs[index]?.jobId,
+          workflow,
+        })),
+      ),
+      headers: JSON.stringify(delivery.headers),
+    },
+  };
+}

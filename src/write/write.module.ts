@@ -1,0 +1,42 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+
+import type { EventStore } from '../event-store/event-store.ts';
+import { DeliveryLog } from './delivery/delivery-log.ts';
+import { JobDecisions } from './job/decide-job.ts';
+import { type FindWaiting, Signals } from './signal/send-signal.ts';
+import { DecideJobHandler, ReceiveDeliveryHandler, SendSignalHandler } from './write.handler.ts';
+
+export type WriteOptions = Readonly<{
+  store: EventStore;
+  /** Signals are taken where this is given. */
+  findWaiting?: FindWaiting;
+  /** Deliveries are taken where this is given. */
+  deliveryLog?: DeliveryLog;
+}>;
+
+/** The write side behind the command bus: the bus has the shape of `Door`. */
+@Module({})
+export class WriteModule {
+  static register({ store, findWaiting, deliveryLog }: WriteOptions): DynamicModule {
+    const jobs = new JobDecisions(store);
+    return {
+      module: WriteModule,
+      imports: [CqrsModule.forRoot()],
+      providers: [
+        { provide: JobDecisions, useValue: jobs },
+        DecideJobHandler,
+        ...(findWaiting
+          ? [
+              { provide: Signals, useValue: new Signals(store, jobs, findWaiting) },
+              SendSignalHandler,
+            ]
+          : []),
+        ...(deliveryLog
+          ? [{ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler]
+          : []),
+      ],
+      exports: [CqrsModule],
+    };
+  }
+}
