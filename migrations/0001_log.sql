@@ -113,6 +113,7 @@ begin
       select coalesce(
         (select version from log.events where stream_id = given.stream_id order by version desc limit 1), 0
       ) as version
+      offset 0 -- or the planner looks it up once for each place where it is used
     ) as present
     left join counted on counted.command = given.command
     left join known on known.command = given.command
