@@ -28,6 +28,11 @@ for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 rm -rf -- "$2"
 `;
 
+// A test process whose runner was killed would go on until its test times out, and its servers with it.
+process.once('disconnect', () => {
+  process.exit(1);
+});
+
 /** A temporary folder and the processes that work in it. None of them outlives this process, however it ends. */
 export class Enclosure {
   readonly folder: string;
