@@ -31,26 +31,31 @@ export type OutgoingMessage = Readonly<{
   exchange: string;
   routingKey: string;
   messageId: string;
-  /** JSON. */
-  body: unknown;
   /** Reject when no queue takes it. */
   mandatory?: boolean;
   headers?: Readonly<Record<string, string>>;
-  /** 0 to 9. */
+  /** 0 to 9; a hint that RabbitMQ before 4.0 and the in-process transport ignore. */
   priority?: number;
-}>;
+}> &
+  // `body` travels as JSON, `raw` as it is.
+  (Readonly<{ body: unknown; raw?: never }> | Readonly<{ raw: Buffer; body?: never }>);
 
 export type IncomingMessage = Readonly<{
   queue: string;
   routingKey: string;
   messageId: string;
   body: unknown;
+  /** The bytes of a message that was published as `raw`, whose `body` is undefined. */
+  raw?: Buffer;
   headers: Readonly<Record<string, unknown>>;
   /** How often it was delivered before and not acknowledged. */
   deliveryCount: number;
 }>;
 
-/** `ack`: done. `retry`: deliver it again, to this or another consumer. `dead`: move it to the dead-letter queue with the reason. */
+/**
+ * `ack`: done. `retry`: deliver it again, to this or another consumer, after a moment (0.1 to 5 s), as often as the
+ * queue's delivery limit allows and then to the dead-letter queue. `dead`: move it there at once, with the reason.
+ */
 export type Disposition = 'ack' | 'retry' | Readonly<{ dead: string }>;
 
 export type Consumer = Readonly<{

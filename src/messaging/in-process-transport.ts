@@ -1,0 +1,137 @@
+import type { Logger } from '../platform/logger.ts';
+import { bury, revive } from './dead-letter.ts';
+import { InProcessQueue } from './in-process-queue.ts';
+import { type Parcel, pack } from './parcel.ts';
+import { TOPOLOGY, type Topology } from './topology.ts';
+import {
+  type Consumer,
+  NotConfirmed,
+  type OutgoingMessage,
+  type QueueDepth,
+  type Transport,
+  Unroutable,
+} from './transport.ts';
+
+/**
+ * The transport within one process. Its messages are gone when the process ends: whoever publishes must be able to
+ * publish again, as the dispatcher does from the log.
+ */
+export class InProcessTransport implements Transport {
+  private readonly topology: Topology;
+  private readonly queuesByName: ReadonlyMap<string, InProcessQueue>;
+  private readonly exchanges: ReadonlySet<string>;
+  private readonly consumers = new Set<Promise<void>>();
+  private readonly closing = new AbortController();
+
+  constructor({ logger, topology = TOPOLOGY }: { logger: Logger; topology?: Topology }) {
+    this.topology = topology;
+    this.exchanges = new Set(['', ...topology.exchanges.map(({ name }) => name)]);
+    this.queuesByName = new Map(
+      topology.queues.map((definition) => {
+        const queue = definition.name;
+        const options = {
+          logger,
+          bury: (parcel: Parcel, reason: string) => {
+            this.route(bury(parcel, { topology, queue, reason }));
+          },
+        };
+        return [queue, new InProcessQueue(definition, options)];
+      }),
+    );
+  }
+
+  // Async, so that what is wrong with the message rejects instead of throwing, as with RabbitMQ.
+  async publish(message: OutgoingMessage): Promise<void> {
+    if (this.closing.signal.aborted) throw new NotConfirmed('The transport is closed');
+    if (!this.exchanges.has(message.exchange)) {
+      throw new Error(`The exchange "${message.exchange}" is not in the topology: add it there`);
+    }
+    this.route(pack(message));
+  }
+
+  async consume(consumer: Consumer, signal: AbortSignal): Promise<void> {
+    const queue = this.queueNamed(consumer.queue);
+    const running = queue.consume(consumer, AbortSignal.any([signal, this.closing.signal]));
+    this.consumers.add(running);
+    await running;
+    this.consumers.delete(running);
+  }
+
+  isReady(): boolean {
+    return !this.closing.signal.aborted;
+  }
+
+  async queues(): Promise<readonly QueueDepth[]> {
+    return [...this.queuesByName.values()].map(({ depth }) => depth);
+  }
+
+  async redrive(limit: number): Promise<number> {
+    const dead = this.queueNamed(this.topology.deadLetters.queue);
+    const stuck: Parcel[] = [];
+    let moved = 0;
+    for (let left = Math.min(limit, dead.depth.ready ?? 0); left > 0; left--) {
+      const parcel = dead.take();
+      if (parcel === null) break;
+      if (this.isMoved(parcel)) moved += 1;
+      else stuck.push(parcel);
+    }
+    for (const parcel of stuck) dead.put(parcel);
+    return moved;
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort();
+    await Promise.all(this.consumers);
+  }
+
+  private isMoved(parcel: Parcel): boolean {
+    const revived = revive(parcel);
+    if (revived === null) return false;
+    try {
+      this.route(revived);
+      return true;
+    } catch (error) {
+      if (error instanceof Unroutable) return false;
+      throw error;
+    }
+  }
+
+  private queueNamed(name: string): InProcessQueue {
+    const queue = this.queuesByName.get(name);
+    if (queue === undefined) {
+      throw new Error(`The queue "${name}" is not in the topology: add it there`);
+    }
+    return queue;
+  }
+
+  private route(parcel: Parcel): void {
+    const { exchange, routingKey, mandatory } = parcel;
+    const takers = [...this.queuesByName.values()].filter(({ definition }) =>
+      exchange === ''
+        ? definition.name === routingKey
+        : definition.bindings.some(
+            (binding) => binding.exchange === exchange && matches(binding.routingKey, routingKey),
+          ),
+    );
+    if (mandatory && takers.length === 0) {
+      throw new Unroutable(`No queue takes "${routingKey}" at the exchange "${exchange}"`);
+    }
+    for (const queue of takers) queue.put(parcel);
+  }
+}
+
+/** Whether a topic pattern takes a routing key: `*` is one word, `#` is any number of words. */
+export function matches(pattern: string, routingKey: string): boolean {
+  return wordsMatch(pattern.split('.'), routingKey.split('.'));
+}
+
+function wordsMatch([first, ...rest]: readonly string[], words: readonly string[]): boolean {
+  if (first === undefined) return words.length === 0;
+  if (first === '#') {
+    return (
+      wordsMatch(rest, words) || (words.length > 0 && wordsMatch([first, ...rest], words.slice(1)))
+    );
+  }
+  const [word, ...others] = words;
+  return word !== undefined && (first === '*' || first === word) && wordsMatch(rest, others);
+}

@@ -1,0 +1,57 @@
+import type { ChannelModel, GetMessage } from 'amqplib';
+
+import { revive } from './dead-letter.ts';
+import type { Parcel } from './parcel.ts';
+import { openChannel } from './rabbitmq-channel.ts';
+import { parcelOf } from './rabbitmq-message.ts';
+import { Unroutable } from './transport.ts';
+
+/**
+ * Moves up to `limit` dead letters back to the queues they came from and gives their number. One whose queue is gone,
+ * or that does not say where it came from, stays. A crash in between leaves a message in both places, never in none.
+ */
+export async function redrive(
+  model: ChannelModel,
+  options: Readonly<{
+    queue: string;
+    limit: number;
+    publish: (parcel: Parcel) => Promise<void>;
+  }>,
+): Promise<number> {
+  const { channel, close } = await openChannel(() => model.createChannel());
+  const stuck: GetMessage[] = [];
+  let moved = 0;
+  try {
+    // What dies again meanwhile is not taken a second time.
+    const { messageCount } = await channel.checkQueue(options.queue);
+    for (let left = Math.min(options.limit, messageCount); left > 0; left--) {
+      const message = await channel.get(options.queue);
+      if (message === false) break;
+      if (await isMoved(message, options.publish)) {
+        channel.ack(message);
+        moved += 1;
+      } else {
+        stuck.push(message);
+      }
+    }
+    for (const message of stuck) channel.nack(message, false, true);
+    return moved;
+  } finally {
+    await close();
+  }
+}
+
+async function isMoved(
+  message: GetMessage,
+  publish: (parcel: Parcel) => Promise<void>,
+): Promise<boolean> {
+  const parcel = revive(parcelOf(message));
+  if (parcel === null) return false;
+  try {
+    await publish(parcel);
+    return true;
+  } catch (error) {
+    if (error instanceof Unroutable) return false;
+    throw error;
+  }
+}
