@@ -1,0 +1,119 @@
+import type { Recorded } from '../events/event.ts';
+import { backoffMs, pause } from '../platform/backoff.ts';
+import type { Database, Queryable } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { sql } from '../platform/sql.ts';
+import { CheckpointLost, moveCheckpoint, raiseEpoch, readCheckpoint } from './checkpoint.ts';
+import type { EventStore } from './event-store.ts';
+import { Leadership, type Term } from './leadership.ts';
+import type { LogHints } from './log-hints.ts';
+import { type LogPage, PollDelay, readPage } from './log-page.ts';
+
+export type FollowerDefinition = Readonly<{
+  /** Names the checkpoint and the lock: whoever has the same name is the same follower. */
+  name: string;
+  /** The event types it wants; all when left out. */
+  types?: readonly string[];
+  pageSize: number;
+  /**
+   * Handles a page, never an empty one. What it writes in `transaction` is committed with the checkpoint or not at
+   * all; what it does elsewhere may be done again. What it throws is logged, and the page comes again.
+   */
+  handle: (page: readonly Recorded[], transaction: Queryable) => Promise<void>;
+  /** Called each time it has come to the end of the log, after some progress or at the beginning of a term. */
+  onCaughtUp?: () => void | Promise<void>;
+}>;
+
+export type FollowerParts = Readonly<{
+  database: Database;
+  store: EventStore;
+  hints: Pick<LogHints, 'heard' | 'wait'>;
+  logger: Logger;
+  /** For the connection that holds the lock; no pooler in between. */
+  databaseUrl: string;
+}>;
+
+/** A transaction that waits longer than this for its own process is ended by the server, with its locks. */
+const FROZEN_MS = 15_000;
+
+/**
+ * Reads the log from its own checkpoint, for ever, in one process at a time: the effect of each event counts exactly
+ * once. It goes on by itself after any failure of Postgres or of its handler.
+ */
+export class Follower {
+  private readonly leadership: Leadership;
+
+  constructor(
+    private readonly definition: FollowerDefinition,
+    private readonly parts: FollowerParts,
+  ) {
+    const { databaseUrl, logger } = parts;
+    this.leadership = new Leadership({ databaseUrl, name: definition.name, logger });
+  }
+
+  /** Follows whenever it leads, until `signal` aborts; then the page at hand is finished first. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.leadership.lead(signal, (term) => this.follow(term));
+  }
+
+  /** Follows to the end of the log without the lock, taking the follower over from whoever leads; gives its checkpoint. */
+  async catchUp(): Promise<bigint> {
+    const { name } = this.definition;
+    const epoch = await raiseEpoch(this.parts.database, name);
+    let position = await readCheckpoint(this.parts.database, name);
+    for (;;) {
+      const page = await this.takePage(position, epoch);
+      position = page.to;
+      if (!page.more) return position;
+    }
+  }
+
+  private async follow({ epoch, signal }: Term): Promise<void> {
+    const delay = new PollDelay();
+    let position: bigint | undefined;
+    let caughtUp = false;
+    let failures = 0;
+    while (!signal.aborted) {
+      const { heard } = this.parts.hints;
+      try {
+        position ??= await readCheckpoint(this.parts.database, this.definition.name);
+        const page = await this.takePage(position, epoch);
+        const moved = page.to > position;
+        position = page.to;
+        failures = 0;
+        if (page.more) continue;
+        if (moved || !caughtUp) await this.definition.onCaughtUp?.();
+        caughtUp = true;
+        await this.parts.hints.wait(delay.next(page.events.length > 0), signal, heard);
+      } catch (error) {
+        if (error instanceof CheckpointLost) throw error;
+        // Whether the page was committed is not known: the checkpoint says.
+        position = undefined;
+        failures++;
+        this.logFailure(error, failures);
+        await pause(backoffMs(failures), signal);
+      }
+    }
+  }
+
+  /** Reads one page from `position` on, and handles it in the transaction that moves the checkpoint. */
+  private async takePage(position: bigint, epoch: bigint): Promise<LogPage> {
+    const { name, types, pageSize, handle } = this.definition;
+    const page = await readPage(this.parts.store, { after: position, limit: pageSize, types });
+    if (page.to === position) return page;
+    await this.parts.database.transaction(async (transaction) => {
+      // What it derives can be derived again, so it need not wait for the disk.
+      await transaction.query(sql`
+        select set_config('synchronous_commit', 'off', true),
+               set_config('idle_in_transaction_session_timeout', ${String(FROZEN_MS)}, true)`);
+      if (page.events.length > 0) await handle(page.events, transaction);
+      await moveCheckpoint(transaction, { name, epoch, from: position, to: page.to });
+    });
+    return page;
+  }
+
+  private logFailure(error: unknown, failures: number): void {
+    const { name } = this.definition;
+    this.parts.logger.error({ err: error, follower: name, failures }, 'a page comes again');
+  }
+}
