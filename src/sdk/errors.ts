@@ -1,6 +1,17 @@
+/**
+ * Marks by which a worker knows these errors, also a subclass with a name of its own, and also when the workflow's
+ * module and the worker have each loaded their own copy of this package.
+ */
+const PERMANENT = Symbol.for('jobledger.NonRetriable');
+const DELAYED = Symbol.for('jobledger.RetryAfter');
+
 /** Thrown by a workflow: the job fails at once, whatever attempts are left. */
 export class NonRetriable extends Error {
   override readonly name: string = 'NonRetriable';
+
+  get [PERMANENT](): true {
+    return true;
+  }
 }
 
 /** Thrown by a workflow: try again after `delayMs`, for example when a host limits the rate. */
@@ -18,4 +29,17 @@ export class RetryAfter extends Error {
       throw new RangeError(`RetryAfter takes whole milliseconds from 0, not ${String(delayMs)}`);
     }
   }
+
+  get [DELAYED](): true {
+    return true;
+  }
 }
+
+export const isNonRetriable = (thrown: unknown): thrown is NonRetriable =>
+  isMarked(thrown, PERMANENT);
+
+export const isRetryAfter = (thrown: unknown): thrown is RetryAfter =>
+  isMarked(thrown, DELAYED) && 'delayMs' in thrown && typeof thrown.delayMs === 'number';
+
+const isMarked = (thrown: unknown, mark: symbol): thrown is object =>
+  typeof thrown === 'object' && thrown !== null && mark in thrown;

@@ -1,0 +1,135 @@
+import type { Json } from '../events/event.ts';
+import type { JobEvent } from '../events/job.ts';
+import { backoffMs, pause } from '../platform/backoff.ts';
+import { newId } from '../platform/ids.ts';
+import type { Logger } from '../platform/logger.ts';
+import { DecideJob, type Door, type JobHistory } from '../write/door.ts';
+import type { JobCommand } from '../write/job/commands.ts';
+import { Rejected } from '../write/rejected.ts';
+
+/** One job that one worker has taken: the right to speak for it until somebody else does. */
+export type Claim = Readonly<{
+  jobId: string;
+  runId: string;
+  workerId: string;
+  /** The job right after its `JobStarted`. */
+  history: JobHistory;
+}>;
+
+/** The door refused: another run has the job, or it has ended. */
+export const LOST = Symbol('lost');
+
+/** What a run found done already. */
+type Kept = NonNullable<ReturnType<JobHistory['state']['results']['get']>>;
+
+/** The log would not take a report for so long that the run must end another way. */
+export class NotReported extends Error {
+  override readonly name = 'NotReported';
+}
+
+type Options = Readonly<{
+  door: Door;
+  logger: Logger;
+  /** Aborts when the run has lost its job: what is still to be reported is dropped. */
+  lost: AbortSignal;
+  /** How long a report that is not the run's last may be tried again. */
+  patienceMs: number;
+}>;
+
+/**
+ * Appends what a run has to say, one after the other and each upon the history that the last one left, so parallel
+ * steps need no second read. A report that may or may not have been stored is sent again under its own id.
+ */
+export class RunReports {
+  private history: JobHistory;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly claim: Claim,
+    private readonly options: Options,
+  ) {
+    this.history = claim.history;
+  }
+
+  get state(): JobHistory['state'] {
+    return this.history.state;
+  }
+
+  keptStep(name: string): Readonly<{ output: Json }> | null {
+    const kept = this.kept(`step:${name}`);
+    return kept?.kind === 'step' ? kept : null;
+  }
+
+  keptWait(waitId: string): Extract<Kept, { kind: 'wait' }>['outcome'] | null {
+    const kept = this.kept(waitId);
+    return kept?.kind === 'wait' ? kept.outcome : null;
+  }
+
+  /** Appends a report in the middle of a run; throws `NotReported` when the log would not take it. */
+  report(command: JobCommand): Promise<readonly JobEvent[] | typeof LOST> {
+    return this.inOrder(() => this.send(command, this.options.patienceMs));
+  }
+
+  /** Appends how the run ended, whatever it takes: the job would hang if nobody said so. */
+  reportEnd(command: JobCommand): Promise<readonly JobEvent[] | typeof LOST> {
+    return this.inOrder(() => this.send(command, Number.POSITIVE_INFINITY));
+  }
+
+  private kept(key: string): Kept | undefined {
+    return this.history.state.results.get(key);
+  }
+
+  private inOrder<T>(send: () => Promise<T>): Promise<T> {
+    const sent = this.last.then(send);
+    this.last = sent.catch(() => {
+      // Whoever awaits this report hears of it; the next one is sent all the same.
+    });
+    return sent;
+  }
+
+  private async send(
+    command: JobCommand,
+    patienceMs: number,
+  ): Promise<readonly JobEvent[] | typeof LOST> {
+    const { lost, logger } = this.options;
+    const commandId = newId();
+    const giveUpAt = performance.now() + patienceMs;
+    for (let tries = 1; !lost.aborted; tries++) {
+      try {
+        return await orLost(this.decide(command, commandId), lost);
+      } catch (error) {
+        if (error instanceof Rejected) return LOST;
+        if (performance.now() > giveUpAt) {
+          throw new NotReported(`The log did not take ${command.type}`, { cause: error });
+        }
+        logger.warn({ err: error, command: command.type, tries }, 'a report failed, trying again');
+        await pause(backoffMs(tries), lost);
+      }
+    }
+    return LOST;
+  }
+
+  private async decide(command: JobCommand, commandId: string): Promise<readonly JobEvent[]> {
+    const { jobId, workerId } = this.claim;
+    const decision = await this.options.door.execute(
+      new DecideJob(jobId, command, { commandId, known: this.history, actor: workerId }),
+    );
+    this.history = decision.history;
+    return decision.events;
+  }
+}
+
+/** The result, or `LOST` as soon as the signal aborts: a database that hangs does not hold a lost run. */
+function orLost<T>(work: Promise<T>, lost: AbortSignal): Promise<T | typeof LOST> {
+  return new Promise((resolve, reject) => {
+    const onLost = (): void => {
+      resolve(LOST);
+    };
+    lost.addEventListener('abort', onLost, { once: true });
+    work
+      .finally(() => {
+        lost.removeEventListener('abort', onLost);
+      })
+      .then(resolve, reject);
+  });
+}
