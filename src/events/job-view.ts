@@ -150,6 +150,11 @@ const CHANGES: {
   }),
 };
 
+/** Every type of job event: what has a place in `CHANGES`, so none can be missing. */
+export const JOB_EVENT_TYPES: readonly JobEvent['type'][] = Object.keys(
+  CHANGES,
+) as JobEvent['type'][];
+
 const WORKER_LOST: Failure = {
   name: 'Interrupted',
   message: 'The worker that ran the job fell silent',

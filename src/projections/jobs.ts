@@ -1,0 +1,265 @@
+import { binaryArray } from '../event-store/binary-array.ts';
+import type { Recorded } from '../events/event.ts';
+import { JOB_EVENT_TYPES, type JobView, type StepView, evolveJobView } from '../events/job-view.ts';
+import type { JobEvent } from '../events/job.ts';
+import type { Statement } from '../platform/sql.ts';
+import { type Loaded, type Table, type TableNames, projection, text } from './projection.ts';
+import { type Columns, upsert } from './upsert.ts';
+
+const jobTable: Table = {
+  name: 'jobs',
+  columns: `
+    job_id          text        primary key collate "C",
+    workflow        text        not null collate "C",
+    status          text        not null collate "C",
+    provider        text        not null collate "C",
+    source          text        not null collate "C",
+    repository      text        collate "C",
+    pull_request    integer,
+    title           text,
+    ref             text        collate "C",
+    head_sha        text        collate "C",
+    sender          text        collate "C",
+    concurrency_key text        collate "C",
+    priority        smallint    not null,
+    attempt         integer     not null,
+    max_attempts    integer     not null,
+    requested_at    timestamptz not null,
+    started_at      timestamptz,
+    finished_at     timestamptz,
+    updated_at      timestamptz not null,
+    duration_ms     bigint,
+    error_message   text,
+    worker_id       text        collate "C",
+    delivery_id     text        collate "C",
+    version         integer     not null,
+    position        bigint      not null,
+    view            json        not null`,
+  indexes: [
+    '(requested_at, job_id)',
+    '(updated_at, job_id)',
+    '(status, requested_at, job_id)',
+    '(workflow, requested_at, job_id)',
+    '(repository, requested_at, job_id)',
+    '((coalesce(duration_ms, -1)), job_id)',
+    '(finished_at) where finished_at is not null',
+    '(head_sha) where head_sha is not null',
+  ],
+};
+
+const stepTable: Table = {
+  name: 'job_steps',
+  columns: `
+    job_id      text        not null collate "C",
+    ordinal     integer     not null,
+    name        text        not null,
+    attempt     integer     not null,
+    started_at  timestamptz not null,
+    finished_at timestamptz not null,
+    output      json        not null,
+    primary key (job_id, ordinal)`,
+  indexes: [],
+};
+
+/** One row per job as people see it, and one per completed step: both at the same place in the log, always. */
+export const jobs = projection<JobEvent>({
+  name: 'jobs',
+  version: 1,
+  types: JOB_EVENT_TYPES,
+  tables: [jobTable, stepTable],
+  load: (page, tables) => ({
+    ...loadViews(startsBefore(page), tables),
+    ...loadSteps(retried(page), tables),
+  }),
+  write(page, loaded, tables) {
+    const changes = [...fold(page, loaded).values()];
+    return [
+      ...dropSteps(changes, tables),
+      upsertJobs(changes, tables),
+      ...insertSteps(changes, tables),
+    ];
+  },
+});
+
+/** A job on its way through a page. */
+type Change = {
+  view: JobView;
+  /** The place of each of `view.steps`: the version of the event that completed it. */
+  ordinals: number[];
+  /** The job's version before the page. */
+  since: number;
+  /** Steps that were there before the page and stand after this place are gone; null: none is. */
+  keptUpTo: number | null;
+};
+
+/** The steps of a job are loaded only where a retry may drop some: the others just gain new ones. */
+function fold(page: readonly Recorded<JobEvent>[], loaded: Loaded): ReadonlyMap<string, Change> {
+  const before = loadedChanges(loaded);
+  const changes = new Map<string, Change>();
+  for (const event of page) {
+    const change = changes.get(event.streamId) ?? before.get(event.streamId);
+    changes.set(event.streamId, change ? advance(change, event) : begin(event));
+  }
+  return changes;
+}
+
+function begin(event: Recorded<JobEvent>): Change {
+  if (event.version !== 1) {
+    throw new Error(
+      `Job ${event.streamId} has no row, but its event at position ${String(event.position)} is version ${String(event.version)}: rebuild the projection`,
+    );
+  }
+  return { view: evolveJobView(null, event), ordinals: [], since: 0, keptUpTo: null };
+}
+
+function advance(change: Change, event: Recorded<JobEvent>): Change {
+  change.view = evolveJobView(change.view, event);
+  const { length } = change.view.steps;
+  if (length > change.ordinals.length) {
+    change.ordinals.push(event.version);
+  } else if (length < change.ordinals.length) {
+    change.ordinals.length = length;
+    change.keptUpTo = Math.min(change.keptUpTo ?? Infinity, change.ordinals.at(-1) ?? 0);
+  }
+  return change;
+}
+
+function loadedChanges({ views = [], steps = [] }: Loaded): ReadonlyMap<string, Change> {
+  const changes = new Map<string, Change>();
+  for (const row of views) {
+    const view = row['view'] as JobView;
+    changes.set(view.id, { view, ordinals: [], since: view.version, keptUpTo: null });
+  }
+  for (const row of steps as readonly KeptStep[]) {
+    const change = changes.get(row.job_id);
+    if (!change) continue;
+    change.ordinals.push(row.ordinal);
+    change.view = { ...change.view, steps: [...change.view.steps, keptStep(row)] };
+  }
+  return changes;
+}
+
+type KeptStep = Readonly<{ job_id: string; ordinal: number; name: string }>;
+
+/** Only its name matters to the fold: its row stays as it is, or goes. */
+const keptStep = ({ name }: KeptStep): StepView => ({
+  name,
+  attempt: 0,
+  startedAt: '',
+  finishedAt: '',
+  output: null,
+});
+
+const startsBefore = (page: readonly Recorded<JobEvent>[]): readonly string[] => {
+  const begun = new Set<string>();
+  const known = new Set<string>();
+  for (const { streamId, version } of page) {
+    if (version === 1) begun.add(streamId);
+    else if (!begun.has(streamId)) known.add(streamId);
+  }
+  return [...known];
+};
+
+const retried = (page: readonly Recorded<JobEvent>[]): readonly string[] => [
+  ...new Set(
+    page.filter(({ type }) => type === 'JobRetryRequested').map(({ streamId }) => streamId),
+  ),
+];
+
+function loadViews(ids: readonly string[], tables: TableNames): Record<string, Statement> {
+  if (ids.length === 0) return {};
+  const select = `select view from ${tables['jobs']} where job_id = any ($1)`;
+  return { views: { text: select, values: [ids] } };
+}
+
+function loadSteps(ids: readonly string[], tables: TableNames): Record<string, Statement> {
+  if (ids.length === 0) return {};
+  const select = `select job_id, ordinal, name from ${tables['job_steps']} where job_id = any ($1) order by job_id, ordinal`;
+  return { steps: { text: select, values: [ids] } };
+}
+
+/** Steps that are dropped go first: a later step may not take the place of one, but nothing should depend on it. */
+function dropSteps(changes: readonly Change[], tables: TableNames): readonly Statement[] {
+  const cut = changes.filter(({ keptUpTo }) => keptUpTo !== null);
+  if (cut.length === 0) return [];
+  const ids = binaryArray.text(cut.map(({ view }) => view.id));
+  const kept = binaryArray.int4(cut.map(({ keptUpTo }) => keptUpTo));
+  return [
+    {
+      text: `
+        delete from ${tables['job_steps']} as step
+        using unnest($1::text[], $2::integer[]) as cut (job_id, kept_up_to)
+        where step.job_id = cut.job_id and step.ordinal > cut.kept_up_to`,
+      values: [ids, kept],
+    },
+  ];
+}
+
+const JOB_COLUMNS: Columns<JobView> = {
+  job_id: ['text', ({ id }) => id],
+  workflow: ['text', ({ workflow }) => text(workflow)],
+  status: ['text', ({ status }) => status],
+  provider: ['text', ({ trigger }) => trigger.provider],
+  source: ['text', ({ trigger }) => text(trigger.source)],
+  repository: ['text', ({ trigger }) => text(trigger.repository?.fullName ?? null)],
+  pull_request: ['int4', ({ trigger }) => trigger.pullRequest?.number ?? null],
+  title: ['text', ({ trigger }) => text(trigger.pullRequest?.title ?? null)],
+  ref: ['text', ({ trigger }) => text(trigger.ref)],
+  head_sha: ['text', ({ trigger }) => text(trigger.headSha)],
+  sender: ['text', ({ trigger }) => text(trigger.sender)],
+  concurrency_key: ['text', ({ concurrencyKey }) => text(concurrencyKey)],
+  priority: ['int2', ({ priority }) => priority],
+  attempt: ['int4', ({ attempt }) => attempt],
+  max_attempts: ['int4', ({ maxAttempts }) => maxAttempts],
+  requested_at: ['timestamptz', ({ requestedAt }) => new Date(requestedAt)],
+  started_at: ['timestamptz', ({ startedAt }) => date(startedAt)],
+  finished_at: ['timestamptz', ({ finishedAt }) => date(finishedAt)],
+  updated_at: ['timestamptz', ({ updatedAt }) => new Date(updatedAt)],
+  duration_ms: ['int8', durationMs],
+  error_message: ['text', ({ error }) => text(error?.message ?? null)],
+  worker_id: ['text', ({ workerId }) => text(workerId)],
+  delivery_id: ['text', ({ deliveryId }) => text(deliveryId)],
+  version: ['int4', ({ version }) => version],
+  position: ['int8', ({ position }) => BigInt(position)],
+  view: ['json', (view) => JSON.stringify({ ...view, steps: [] })],
+};
+
+const date = (value: string | null): Date | null => (value === null ? null : new Date(value));
+
+/** From the first run's start to the end; null while it is open, and for one that never ran. */
+function durationMs({ startedAt, finishedAt }: JobView): bigint | null {
+  if (startedAt === null || finishedAt === null) return null;
+  return BigInt(Date.parse(finishedAt) - Date.parse(startedAt));
+}
+
+function upsertJobs(changes: readonly Change[], tables: TableNames): Statement {
+  return upsert({
+    table: tables['jobs'],
+    key: ['job_id'],
+    columns: JOB_COLUMNS,
+    rows: changes.map(({ view }) => view),
+  });
+}
+
+type StepRow = Readonly<{ jobId: string; ordinal: number; step: StepView }>;
+
+const STEP_COLUMNS: Columns<StepRow> = {
+  job_id: ['text', ({ jobId }) => jobId],
+  ordinal: ['int4', ({ ordinal }) => ordinal],
+  name: ['text', ({ step }) => text(step.name)],
+  attempt: ['int4', ({ step }) => step.attempt],
+  started_at: ['timestamptz', ({ step }) => new Date(step.startedAt)],
+  finished_at: ['timestamptz', ({ step }) => new Date(step.finishedAt)],
+  output: ['json', ({ step }) => JSON.stringify(step.output)],
+};
+
+function insertSteps(changes: readonly Change[], tables: TableNames): readonly Statement[] {
+  const rows = changes.flatMap(newSteps);
+  if (rows.length === 0) return [];
+  return [upsert({ table: tables['job_steps'], key: [], columns: STEP_COLUMNS, rows })];
+}
+
+const newSteps = ({ view, ordinals, since }: Change): readonly StepRow[] =>
+  view.steps
+    .map((step, index) => ({ jobId: view.id, ordinal: ordinals[index] ?? 0, step }))
+    .filter(({ ordinal }) => ordinal > since);

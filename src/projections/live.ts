@@ -1,0 +1,171 @@
+import { CheckpointLost } from '../event-store/checkpoint.ts';
+import type { EventStore } from '../event-store/event-store.ts';
+import type { Recorded } from '../events/event.ts';
+import { backoffMs } from '../platform/backoff.ts';
+import type { Database } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { sql } from '../platform/sql.ts';
+import { isKnown } from './catalog.ts';
+import { readGenerations } from './generations.ts';
+import { ProjectionFault, projectPage } from './page.ts';
+import type { Projection } from './projection.ts';
+import { type Reader, claim, groupByPosition } from './reader.ts';
+
+/** Another process leads now. */
+export class LeadershipLost extends Error {
+  override readonly name = 'LeadershipLost';
+}
+
+export type LiveOptions = Readonly<{
+  database: Database;
+  store: EventStore;
+  logger: Logger;
+  projections: readonly Projection[];
+  /** The right to lead: nothing is claimed once somebody has raised the epoch. Without it, nobody else may lead. */
+  leader?: Readonly<{ name: string; epoch: bigint }>;
+  pageSize?: number;
+  poison?: PoisonPolicy;
+}>;
+
+/** How often one event is tried before its projection stops, and the pauses between. */
+export type PoisonPolicy = Readonly<{ tries: number; firstMs: number; maxMs: number }>;
+
+const POISON: PoisonPolicy = { tries: 5, firstMs: 1_000, maxMs: 60_000 };
+const PAGE_SIZE = 1_000;
+/** How soon a projection that was resumed, or rebuilt by another process, is followed. */
+const REFRESH_MS = 1_000;
+
+/** A live reader, and what stands in its way. */
+type Live = Reader & {
+  /** How many events it takes at once; fewer while one among them is sought that it cannot take. */
+  limit: number;
+  failures: number;
+  retryAt: number;
+};
+
+/** Keeps the live generation of every projection up to date. One round at a time. */
+export class LiveProjections {
+  private readers: readonly Live[] = [];
+  private refreshAt = 0;
+  private readonly pageSize: number;
+  private readonly poison: PoisonPolicy;
+  /** Events of types that this program does not know, passed over since the start. */
+  unknownEvents = 0;
+  /** Events that each projection has taken since the start. */
+  readonly taken = new Map<string, number>();
+
+  constructor(private readonly options: LiveOptions) {
+    this.pageSize = options.pageSize ?? PAGE_SIZE;
+    this.poison = options.poison ?? POISON;
+  }
+
+  /**
+   * Takes one page at each place where projections stand, and says whether there was any. Throws what the database
+   * or the network did, and `LeadershipLost`; the fault of a projection stops that one alone.
+   */
+  async round(): Promise<boolean> {
+    if (performance.now() >= this.refreshAt) await this.refresh();
+    let moved = false;
+    for (const group of this.groups()) {
+      moved = (await this.advance(group.readers as readonly Live[], group.upTo)) || moved;
+    }
+    return moved;
+  }
+
+  private groups(): ReturnType<typeof groupByPosition> {
+    const now = performance.now();
+    const ready = this.readers.filter(({ retryAt }) => retryAt <= now);
+    const ailing = ready.filter(({ limit, failures }) => limit < this.pageSize || failures > 0);
+    const healthy = ready.filter((reader) => !ailing.includes(reader));
+    return [...groupByPosition(healthy), ...ailing.flatMap((reader) => groupByPosition([reader]))];
+  }
+
+  private async advance(readers: readonly Live[], upTo: bigint | null): Promise<boolean> {
+    const [first] = readers;
+    if (!first) return false;
+    const { limit, position } = first;
+    const page = await this.options.store.readAll({
+      after: position,
+      limit,
+      ...(upTo === null ? {} : { upTo }),
+    });
+    if (page.length === 0) return false;
+    try {
+      await projectPage(this.options.database, readers, page);
+      this.succeeded(readers, page);
+    } catch (error) {
+      await this.failed(error);
+    }
+    return true;
+  }
+
+  private succeeded(readers: readonly Live[], page: readonly Recorded[]): void {
+    for (const reader of readers) {
+      reader.limit = Math.min(this.pageSize, reader.limit * 2);
+      reader.failures = 0;
+      const { name } = reader.projection;
+      this.taken.set(name, (this.taken.get(name) ?? 0) + page.length);
+    }
+    const unknown = page.filter((event) => !isKnown(event));
+    if (unknown.length === 0) return;
+    this.unknownEvents += unknown.length;
+    this.options.logger.warn(
+      { types: [...new Set(unknown.map(({ type }) => type))], events: unknown.length },
+      'passed over events of unknown types: a newer program writes to this log',
+    );
+  }
+
+  private async failed(error: unknown): Promise<void> {
+    // Whatever was committed or not, the checkpoints in the database say where to go on.
+    this.refreshAt = 0;
+    if (error instanceof CheckpointLost) return;
+    if (!(error instanceof ProjectionFault)) throw error;
+    const reader = error.reader as Live;
+    if (error.page.length > 1) {
+      reader.limit = Math.ceil(error.page.length / 2);
+      return;
+    }
+    reader.failures++;
+    if (reader.failures >= this.poison.tries) {
+      await this.stop(reader, error);
+      return;
+    }
+    reader.retryAt = performance.now() + backoffMs(reader.failures, this.poison);
+    this.options.logger.warn({ err: error, tries: reader.failures }, 'a projection will try again');
+  }
+
+  /** The place for other policies: to set one job aside and go on with the rest. */
+  private async stop({ projection, generation }: Live, error: ProjectionFault): Promise<void> {
+    this.options.logger.error({ err: error }, 'a projection stopped: it needs a person');
+    await this.options.database.query(sql`
+      update projections.generations set error = ${error.message}, updated_at = clock_timestamp()
+      where name = ${projection.name} and generation = ${generation}`);
+  }
+
+  /** Follows what is live now: after a start, a loss, a pause, a resumption or a cut-over. */
+  private async refresh(): Promise<void> {
+    const { database, projections } = this.options;
+    const generations = await readGenerations(database);
+    const lost = this.refreshAt === 0;
+    const readers: Live[] = [];
+    for (const projection of projections) {
+      const { name, version } = projection;
+      const wanted = generations.find((each) => each.name === name && each.state === 'LIVE');
+      if (!wanted || wanted.version !== version || wanted.paused || wanted.error !== null) continue;
+      const known = this.readers.find(
+        (reader) => reader.projection === projection && reader.generation === wanted.generation,
+      );
+      readers.push(known && !lost ? known : await this.claim(projection, wanted.generation, known));
+    }
+    this.readers = readers;
+    this.refreshAt = performance.now() + REFRESH_MS;
+  }
+
+  private async claim(projection: Projection, generation: number, known?: Live): Promise<Live> {
+    const { database, leader } = this.options;
+    const reader = await claim(database, projection, generation, leader);
+    if (!reader) throw new LeadershipLost('Another process leads the projections');
+    const { limit = this.pageSize, failures = 0, retryAt = 0 } = known ?? {};
+    return { ...reader, limit, failures, retryAt };
+  }
+}
