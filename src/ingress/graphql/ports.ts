@@ -1,0 +1,22 @@
+import type { Trigger } from '../../events/trigger.ts';
+import type { PlannedJob } from '../../write/door.ts';
+
+/** What the workflows' definitions say about a trigger. */
+export abstract class Planner {
+  abstract names(): readonly string[];
+
+  /** The jobs that a trigger starts. */
+  abstract plan(trigger: Trigger): readonly PlannedJob[];
+
+  /** The job of one workflow, whatever its matchers say; null when there is no such workflow. */
+  abstract planOf(workflow: string, trigger: Trigger): PlannedJob | null;
+}
+
+/** Finds the jobs that a bulk mutation is about; the read side is behind it. */
+export abstract class JobFinder {
+  /** Ids of jobs in one of the statuses, oldest first. `filter` is the schema's JobFilter. */
+  abstract find(
+    filter: object,
+    options: Readonly<{ statuses: readonly string[]; limit: number }>,
+  ): Promise<readonly string[]>;
+}

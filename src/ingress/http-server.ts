@@ -1,0 +1,107 @@
+import { type IncomingMessage, STATUS_CODES, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+import { type FastifyInstance, fastify } from 'fastify';
+
+import { type Answer, Refused, problemAnswer } from './webhooks/problem.ts';
+import { isLingering, sendAnswer } from './webhooks/send-answer.ts';
+
+export type HttpLimits = Readonly<{
+  /** For all headers of a request. */
+  headersTimeoutMs: number;
+  /** For a whole request; the body's own, shorter deadline answers better and comes first. */
+  requestTimeoutMs: number;
+}>;
+
+const MAX_HEADER_BYTES = 16_384;
+const SOURCE_PATH = /^\/webhooks\/[^/?#]+$/;
+
+/**
+ * A Fastify instance that hands a body on as the stream that came, and refuses in
+ * `application/problem+json` whatever is no `POST /webhooks/<source>`, down to what is not even HTTP.
+ */
+export function createHttpServer(limits: HttpLimits): FastifyInstance {
+  const server = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    // While it stops, what still comes in on an open connection is served like anything else.
+    return503OnClosing: false,
+    requestTimeout: limits.requestTimeoutMs,
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      connectionsCheckingInterval: 500,
+    },
+    clientErrorHandler: answerParserError,
+    frameworkErrors: (_error, request, reply) => {
+      reply.hijack();
+      sendAnswer(request.raw, reply.raw, problemAnswer(nothingHere()));
+    },
+  });
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', (_request, _stream, done) => {
+    done(null);
+  });
+  server.addHook('onRequest', (request, reply, done) => {
+    const refused = misdirected(request.raw);
+    if (refused === null) {
+      done();
+      return;
+    }
+    reply.hijack();
+    sendAnswer(request.raw, reply.raw, problemAnswer(refused));
+  });
+  server.server.on('checkContinue', passOn).on('checkExpectation', passOn);
+
+  /** A sender that waits for leave to send its body gets it when the body is read, or its refusal before. */
+  function passOn(request: IncomingMessage, response: ServerResponse): void {
+    server.server.emit('request', request, response);
+  }
+  return server;
+}
+
+function misdirected({ url = '', method }: IncomingMessage): Refused | null {
+  const [path = ''] = url.split('?', 1);
+  if (!SOURCE_PATH.test(path)) return nothingHere();
+  if (method === 'POST') return null;
+  return new Refused('method-not-allowed', 'Webhooks are sent with POST', { allow: 'POST' });
+}
+
+const nothingHere = (): Refused =>
+  new Refused('unknown-path', 'Webhooks are sent to /webhooks/<source>');
+
+const PARSER_PROBLEMS: Readonly<Record<string, Refused>> = {
+  HPE_HEADER_OVERFLOW: new Refused(
+    'headers-too-large',
+    `The headers are longer than ${String(MAX_HEADER_BYTES)} bytes`,
+  ),
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: new Refused('body-too-large', 'The chunk extensions are too long'),
+  ERR_HTTP_REQUEST_TIMEOUT: new Refused('too-slow', 'The request did not arrive in time'),
+};
+
+/** For what Node's parser refuses before there is a request. */
+function answerParserError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable || isLingering(socket)) {
+    socket.destroy();
+    return;
+  }
+  const refused =
+    PARSER_PROBLEMS[error.code ?? ''] ??
+    new Refused('malformed', 'The request is not valid HTTP/1.1');
+  socket.end(onTheWire(problemAnswer(refused)));
+  const timer = setTimeout(() => {
+    socket.destroy();
+  }, 2000);
+  socket.once('close', () => {
+    clearTimeout(timer);
+  });
+}
+
+function onTheWire({ status, headers, body }: Answer): string {
+  const lines = Object.entries({
+    ...headers,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${String(status)} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
+}

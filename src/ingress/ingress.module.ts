@@ -1,0 +1,93 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+
+import type { Logger } from '../platform/logger.ts';
+import type { WebhookSource } from '../platform/webhook-sources.ts';
+import type { Door } from '../write/door.ts';
+import { createHttpServer } from './http-server.ts';
+import { BodyReader } from './webhooks/body-reader.ts';
+import { type IngressMetrics, NO_METRICS } from './webhooks/ingress-metrics.ts';
+import { Interpreter } from './webhooks/interpreter.ts';
+import type { Plan } from './webhooks/plan-jobs.ts';
+import { MEBIBYTE } from './webhooks/provider.ts';
+import { Receiver } from './webhooks/receive.ts';
+import { type StoreDelivery, throughDoor } from './webhooks/store-delivery.ts';
+import { WebhookEndpoint } from './webhooks/webhook-endpoint.ts';
+import { WebhooksController } from './webhooks/webhooks.controller.ts';
+
+export type IngressOptions = Readonly<{
+  door: Door;
+  sources: readonly WebhookSource[];
+  plan: Plan;
+  logger: Logger;
+  metrics?: IngressMetrics;
+  /** Takes the place of the door, for what goes around it. */
+  store?: StoreDelivery;
+  /** How long the store may take before the sender is told to come again. */
+  storeDeadlineMs?: number;
+  /** For the headers, and again for the body. */
+  readDeadlineMs?: number;
+  /** Prefixes of `file:` clone URLs that facts may keep. */
+  localClones?: readonly string[];
+  clock?: () => Date;
+  /** The file that the worker thread for large bodies runs. */
+  workerUrl?: URL;
+}>;
+
+/** What all bodies that are being read or stored may take together. */
+const MAX_HELD_BYTES = 256 * MEBIBYTE;
+
+@Module({})
+class IngressModule {
+  static register(endpoint: WebhookEndpoint): DynamicModule {
+    return {
+      module: IngressModule,
+      controllers: [WebhooksController],
+      providers: [{ provide: WebhookEndpoint, useValue: endpoint }],
+    };
+  }
+}
+
+/** The ingress, ready to listen; listening and closing belong to the caller. */
+export async function createIngress(options: IngressOptions): Promise<NestFastifyApplication> {
+  const readDeadlineMs = options.readDeadlineMs ?? 10_000;
+  const interpreter = new Interpreter(options.workerUrl);
+  const server = createHttpServer({
+    headersTimeoutMs: readDeadlineMs,
+    requestTimeoutMs: readDeadlineMs * 2,
+  });
+  server.addHook('onClose', () => interpreter.close());
+  const endpoint = new WebhookEndpoint({
+    receivers: receiversOf(options, interpreter),
+    bodies: new BodyReader(MAX_HELD_BYTES),
+    bodyDeadlineMs: readDeadlineMs,
+    metrics: options.metrics ?? NO_METRICS,
+    logger: options.logger,
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    IngressModule.register(endpoint),
+    new FastifyAdapter(server),
+    { bodyParser: false, logger: false, abortOnError: false },
+  );
+  await app.init();
+  return app;
+}
+
+function receiversOf(options: IngressOptions, interpreter: Interpreter): Map<string, Receiver> {
+  const store = options.store ?? throughDoor(options.door, options.storeDeadlineMs ?? 2000);
+  return new Map(
+    options.sources.map((source) => [
+      source.name,
+      new Receiver({
+        source,
+        store,
+        interpret: (order) => interpreter.interpret(order),
+        plan: options.plan,
+        localClones: options.localClones ?? [],
+        logger: options.logger,
+        clock: options.clock ?? (() => new Date()),
+      }),
+    ]),
+  );
+}

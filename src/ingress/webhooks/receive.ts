@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto';
+
+import type { Logger } from '../../platform/logger.ts';
+import type { WebhookSource } from '../../platform/webhook-sources.ts';
+import type { DeliveryReceipt, ReceivedDelivery } from '../../write/door.ts';
+import { AddressList } from './address-list.ts';
+import { bodyFormat } from './content-type.ts';
+import { type Interpretation, type ReadDelivery, uninterpreted } from './interpret.ts';
+import type { InterpretOrder } from './interpreter.ts';
+import { type DeliveryPlan, type Plan, planJobs } from './plan-jobs.ts';
+import { type Answer, Refused, jsonAnswer } from './problem.ts';
+import type { BodyFormat, Headers, WebhookProvider } from './provider.ts';
+import { providerOf } from './providers.ts';
+import { RateLimit } from './rate-limit.ts';
+import { activeSecrets } from './signature.ts';
+import type { StoreDelivery } from './store-delivery.ts';
+import { storedHeaders } from './stored-headers.ts';
+
+/** One request to a source, as far as the rules care. */
+export type DeliveryRequest = Readonly<{
+  headers: Headers;
+  remoteAddress: string;
+  /** Reads the body, at most so many bytes, and holds it while it is used. */
+  withBody: <Result>(maxBytes: number, use: (body: Buffer) => Promise<Result>) => Promise<Result>;
+}>;
+
+export type ReceiverParts = Readonly<{
+  source: WebhookSource;
+  store: StoreDelivery;
+  interpret: (order: InterpretOrder) => Promise<Interpretation>;
+  plan: Plan;
+  localClones: readonly string[];
+  logger: Logger;
+  clock: () => Date;
+}>;
+
+/** The answer, and the word that metrics and logs have for it. */
+export type Received = Readonly<{ answer: Answer; outcome: string }>;
+
+/**
+ * Takes the deliveries of one source: address, format, body, signature, rate, meaning, store, in this
+ * order, so that nothing is parsed and no database is asked before the signature has been checked.
+ * Throws `Refused` for what is not to be taken. Knows no framework.
+ */
+export class Receiver {
+  private readonly provider: WebhookProvider;
+  private readonly allowed: AddressList | null;
+  private readonly rate: RateLimit | null;
+
+  constructor(private readonly parts: ReceiverParts) {
+    const { provider, name, allowedIps, maxPerMinute } = parts.source;
+    this.provider = providerOf(provider);
+    this.allowed = allowedIps === null ? null : new AddressList(name, allowedIps);
+    this.rate = maxPerMinute === null ? null : new RateLimit(maxPerMinute);
+  }
+
+  async receive(request: DeliveryRequest): Promise<Received> {
+    if (this.allowed?.has(request.remoteAddress) === false) {
+      throw new Refused(
+        'address-not-allowed',
+        'This source takes deliveries from certain addresses only',
+      );
+    }
+    const format = bodyFormat(request.headers, this.provider.formats);
+    return request.withBody(this.provider.maxBodyBytes, (body) =>
+      this.receiveBody(request.headers, body, format),
+    );
+  }
+
+  private async receiveBody(headers: Headers, body: Buffer, format: BodyFormat): Promise<Received> {
+    const now = this.parts.clock();
+    const secrets = activeSecrets(this.parts.source, now);
+    const verdict = this.provider.verify({ headers, body, format, secrets, now });
+    if (verdict === 'not-authentic') throw this.notAuthentic();
+    if (verdict === 'unsigned-ping') return unsignedPing();
+    this.assertWithinRate(now);
+    const read = await this.interpret({ provider: this.provider.name, headers, body, format });
+    const delivery = this.describe({ headers, body, read, now });
+    return answerTo(delivery, await this.store(delivery));
+  }
+
+  private notAuthentic(): Refused {
+    const { challenge } = this.provider;
+    return new Refused(
+      'not-authentic',
+      'The delivery is not signed with a secret of this source: check that both sides have the same one',
+      challenge === null ? {} : { 'www-authenticate': challenge },
+    );
+  }
+
+  private assertWithinRate(now: Date): void {
+    const waitMs = this.rate?.waitMs(now) ?? 0;
+    if (waitMs === 0) return;
+    throw new Refused(
+      this.provider.overRate,
+      `The source takes ${String(this.parts.source.maxPerMinute)} deliveries a minute: send it again later`,
+      { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+    );
+  }
+
+  private async interpret(order: InterpretOrder): Promise<ReadDelivery> {
+    const read = await this.parts.interpret(order).catch((error: unknown) => uninterpreted(error));
+    if (read.kind === 'malformed') throw new Refused('malformed', read.detail);
+    if (read.fault !== null) this.logFault(read.fault);
+    return read;
+  }
+
+  private describe(
+    received: Readonly<{ headers: Headers; body: Buffer; read: ReadDelivery; now: Date }>,
+  ): ReceivedDelivery {
+    const { headers, body, read, now } = received;
+    const { source } = this.parts;
+    // Where the host gives no id, the same body is the same delivery.
+    const id = read.deliveryId ?? `sha256:${createHash('sha256').update(body).digest('hex')}`;
+    return {
+      source: source.name,
+      provider: source.provider,
+      deliveryId: id,
+      key: id,
+      sameBodyIsDuplicate: this.provider.sameBodyIsDuplicate,
+      event: read.event,
+      action: read.action,
+      ...this.plan(read, id),
+      headers: storedHeaders(headers),
+      body: read.redactedBody === null ? body : Buffer.from(read.redactedBody),
+      receivedAt: now,
+    };
+  }
+
+  /** A workflow whose matcher breaks is a fault of ours: refusing would make the host give the hook up. */
+  private plan(read: ReadDelivery, deliveryId: string): DeliveryPlan {
+    const { source, plan, localClones } = this.parts;
+    try {
+      return planJobs(read, { source, deliveryId, plan, localClones });
+    } catch (error) {
+      const { withheld: reason, fault } = uninterpreted(error);
+      this.logFault(fault ?? String(error));
+      return { triggers: [], jobs: [], outcome: 'unmappable', reason };
+    }
+  }
+
+  private logFault(fault: string): void {
+    const { logger, source } = this.parts;
+    logger.error({ source: source.name, fault }, 'A delivery could not be read: this is a bug');
+  }
+
+  private async store(delivery: ReceivedDelivery): Promise<DeliveryReceipt> {
+    try {
+      return await this.parts.store(delivery);
+    } catch (error) {
+      this.parts.logger.warn(
+        { source: delivery.source, deliveryId: delivery.deliveryId, err: error },
+        'A delivery could not be stored',
+      );
+      throw new Refused('unavailable', 'The delivery was not stored: send it again later', {
+        'retry-after': '5',
+      });
+    }
+  }
+}
+
+function answerTo(delivery: ReceivedDelivery, receipt: DeliveryReceipt): Received {
+  const { deliveryId, reason, outcome } = delivery;
+  if (receipt.status === 'id-conflict') {
+    throw new Refused(
+      'delivery-id-reused',
+      `The delivery id "${deliveryId}" was used by another body`,
+    );
+  }
+  const duplicate = receipt.status === 'duplicate';
+  const { jobs } = receipt;
+  const why = jobs.length > 0 ? {} : { reason: reason ?? 'No job was started' };
+  return {
+    answer: jsonAnswer(duplicate || jobs.length === 0 ? 200 : 202, {
+      deliveryId,
+      duplicate,
+      jobs: jobs.map(({ id, workflow }) => ({ id, workflow })),
+      ...why,
+    }),
+    outcome: duplicate ? 'duplicate' : outcome,
+  };
+}
+
+function unsignedPing(): Received {
+  const reason = 'A ping without a signature: the hook reaches us, and nothing was stored';
+  return {
+    answer: jsonAnswer(200, { deliveryId: null, duplicate: false, jobs: [], reason }),
+    outcome: 'ignored',
+  };
+}

@@ -1,0 +1,37 @@
+import {
+  type DeliveryReceipt,
+  type Door,
+  ReceiveDelivery,
+  type ReceivedDelivery,
+} from '../../write/door.ts';
+
+/**
+ * Makes a delivery durable, or throws. What stands here decides what happens while Postgres is away: a
+ * spool goes around `throughDoor` and nothing else changes.
+ */
+export type StoreDelivery = (delivery: ReceivedDelivery) => Promise<DeliveryReceipt>;
+
+/** The store did not answer in time. The delivery may still be stored; sent again, it is a duplicate then. */
+export class StoreTooSlow extends Error {
+  override readonly name = 'StoreTooSlow';
+}
+
+/** Stores through the write side, which must answer within the deadline. */
+export function throughDoor(door: Door, deadlineMs: number): StoreDelivery {
+  return async (delivery) => {
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new StoreTooSlow(`The delivery was not stored within ${String(deadlineMs)} ms`));
+      }, deadlineMs);
+    });
+    const stored = door.execute(new ReceiveDelivery(delivery));
+    // After the deadline nobody waits for it any more.
+    stored.catch(() => undefined);
+    try {
+      return await Promise.race([stored, deadline]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}
