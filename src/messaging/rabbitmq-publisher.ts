@@ -28,6 +28,8 @@ type Outgoing = {
  * the same order, before anything newer; each message has its own deadline.
  */
 export class RabbitmqPublisher {
+  /** Resolves when messages can be published for the first time. */
+  readonly firstReady: Promise<void>;
   private readonly connection: RabbitmqConnection;
   private readonly deadlineMs: number;
   private readonly logger: Logger;
@@ -39,12 +41,16 @@ export class RabbitmqPublisher {
   private channel: ConfirmChannel | null = null;
   /** A message was sent and its deadline passed: the server does not answer. */
   private stalled = false;
+  private becomeReady: () => void = () => undefined;
 
   constructor(options: { connection: RabbitmqConnection; deadlineMs: number; logger: Logger }) {
     this.connection = options.connection;
     this.deadlineMs = options.deadlineMs;
     this.logger = options.logger;
     this.connection.onUnblocked(() => this.flush());
+    this.firstReady = new Promise((resolve) => {
+      this.becomeReady = resolve;
+    });
   }
 
   isReady(): boolean {
@@ -97,6 +103,7 @@ export class RabbitmqPublisher {
     channel.on('return', (message) => this.returned(message));
     this.channel = channel;
     this.stalled = false;
+    this.becomeReady();
     this.flush();
     try {
       const reason = await Promise.race([closed, aborted]);

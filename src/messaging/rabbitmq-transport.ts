@@ -2,7 +2,7 @@ import type { ChannelModel } from 'amqplib';
 
 import type { Logger } from '../platform/logger.ts';
 import { type Parcel, pack } from './parcel.ts';
-import { attempt, openChannel } from './rabbitmq-channel.ts';
+import { attempt, openChannel, settledWithin } from './rabbitmq-channel.ts';
 import { RabbitmqConnection } from './rabbitmq-connection.ts';
 import { RabbitmqConsumer } from './rabbitmq-consumer.ts';
 import { redrive } from './rabbitmq-dead-letters.ts';
@@ -73,6 +73,9 @@ export class RabbitmqTransport implements Transport {
       this.publisher.run(this.closed.signal),
     );
     await this.publishing.firstAttempt;
+    if (this.publishing.takesMessages()) {
+      await settledWithin(CONNECTED_WITHIN_MS, this.publisher.firstReady);
+    }
   }
 
   async publish(message: OutgoingMessage): Promise<void> {
@@ -84,6 +87,9 @@ export class RabbitmqTransport implements Transport {
   }
 
   async consume(consumer: Consumer, signal: AbortSignal): Promise<void> {
+    if (!this.topology.queues.some(({ name }) => name === consumer.queue)) {
+      throw new Error(`The queue "${consumer.queue}" is not in the topology: add it there`);
+    }
     this.startConsuming();
     const running = new RabbitmqConsumer(consumer, {
       connection: this.consuming,

@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { InProcessTransport } from '../../src/messaging/in-process-transport.ts';
+import { RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';
+import type { Topology } from '../../src/messaging/topology.ts';
+import type { Transport } from '../../src/messaging/transport.ts';
+import { createLogger } from '../../src/platform/logger.ts';
+import { createVhost } from '../support/rabbitmq.ts';
+import { type Broker, contract } from './transport.contract.ts';
+
+const logger = createLogger('fatal', 'test');
+
+describe('in process', () => {
+  test.each(contract)('$name', async ({ expectOf }) => {
+    let shared: InProcessTransport | undefined;
+    // One process has one transport; only its first user closes it.
+    const connect = async (topology: Topology): Promise<Transport> =>
+      (shared ??= new InProcessTransport({ logger, topology }));
+    await expectOf({ connect, patienceMs: 5_000 });
+  });
+});
+
+describe('over RabbitMQ', () => {
+  let vhost: Awaited<ReturnType<typeof createVhost>>;
+  let broker: Broker;
+
+  beforeAll(async () => {
+    vhost = await createVhost();
+    broker = {
+      patienceMs: 10_000,
+      connect: async (topology) => {
+        const transport = new RabbitmqTransport({ url: vhost.url, name: 'test', logger, topology });
+        await transport.start();
+        return transport;
+      },
+    };
+  });
+  afterAll(async () => {
+    await vhost?.drop();
+  });
+
+  test.each(contract)('$name', async ({ expectOf }) => {
+    await expectOf(broker);
+  });
+});
+
+describe('a transport that does nothing', () => {
+  const noop: Transport = {
+    publish: async () => undefined,
+    consume: async () => undefined,
+    isReady: () => true,
+    queues: async () => [],
+    redrive: async () => 0,
+    close: async () => undefined,
+  };
+
+  test.each(contract)('fails: $name', async ({ expectOf }) => {
+    await expect(expectOf({ connect: async () => noop, patienceMs: 50 })).rejects.toBeInstanceOf(
+      Error,
+    );
+  });
+});
