@@ -1,0 +1,88 @@
+import { defineWorkflow, NonRetriable, type Trigger, type Workflow } from '../../sdk/index.ts';
+import type { WorkflowContext } from '../../sdk/index.ts';
+import { type Analysis, parseAnswer } from './analysis.ts';
+import type { Diff } from './fetch-diff.ts';
+import { allowListOf } from './git/allow-list.ts';
+import { type CodeReviewOptions, settingsOf } from './options.ts';
+
+/** How often the analyser is asked before the job gives up on it. */
+const ROUNDS = 3;
+
+const BUILT_IN = Symbol.for('jobledger.code-review');
+
+/**
+ * Reviews the lines that a pull request adds: fetches its two commits, has the analyser on the topic `ast`
+ * match its rules, and gives the findings as its result. Throws a TypeError for a wrong `cloneAllow`.
+ */
+export function createCodeReview(options: CodeReviewOptions = {}): Workflow {
+  const settings = settingsOf(options);
+  const list = allowListOf(settings.cloneAllow, settings.dataDir);
+  const workflow = defineWorkflow({
+    name: 'code-review',
+    on: [
+      { event: 'pull_request', action: ['opened', 'synchronize', 'reopened'] },
+      // It does not say what was updated.
+      { provider: 'bitbucket-cloud', event: 'pull_request', action: 'updated' },
+    ],
+    concurrency: { key: concurrencyKey, strategy: 'supersede' },
+    async run(ctx) {
+      const diff = await ctx.step('fetch-diff', async () => {
+        ctx.progress(5, 'Fetching the two commits');
+        // Loaded when it is needed: roles that only plan jobs never are.
+        const { fetchDiff } = await import('./fetch-diff.ts');
+        return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
+      });
+      const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
+      return resultOf(diff, analysis);
+    },
+  });
+  return Object.defineProperty(workflow, BUILT_IN, { value: true });
+}
+
+/** Also when another copy of this package made it. */
+export const isCodeReview = (workflow: object): boolean => BUILT_IN in workflow;
+
+function concurrencyKey({ source, repository, pullRequest }: Trigger): string | null {
+  if (repository === null || pullRequest === null) return null;
+  return `${source} ${repository.fullName} ${String(pullRequest.number)}`;
+}
+
+const NOTHING: Analysis = { findings: [], findingsLeftOut: 0, skipped: [] };
+
+async function analysisOf(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise<Analysis> {
+  if (diff.files.length === 0) return NOTHING;
+  ctx.progress(40, `Analysing ${String(diff.files.length)} files`);
+  const { cloneUrl, forkUrl, headSha, headRefs, baseSha, files } = diff;
+  const body = { cloneUrl, forkUrl, headSha, headRefs, baseSha, files };
+  let failure = '';
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const key = ctx.job.id;
+    const request = { topic: 'ast', body };
+    const signal = await ctx.waitForEvent('ast.completed', { key, timeoutMs, request });
+    if (signal === null) {
+      failure = `no answer came within ${String(timeoutMs / 1000)} seconds`;
+      continue;
+    }
+    const answer = parseAnswer(signal.payload);
+    if (!('error' in answer)) return answer;
+    if (answer.error.permanent) throw new NonRetriable(answer.error.message);
+    failure = answer.error.message;
+    if (round < ROUNDS) await ctx.sleep(`before analysis ${String(round + 1)}`, 5000 * round);
+  }
+  throw new Error(`The analyser was asked ${String(ROUNDS)} times: ${failure}`);
+}
+
+function resultOf(diff: Diff, { findings, findingsLeftOut, skipped }: Analysis): object {
+  const { repository, baseSha, headSha, filesChanged, filesLeftOut, files } = diff;
+  const isCut = filesLeftOut > 0 || findingsLeftOut > 0;
+  return {
+    repository,
+    baseSha,
+    headSha,
+    filesChanged,
+    filesAnalysed: files.length - skipped.length,
+    findings,
+    ...(skipped.length > 0 && { skipped }),
+    ...(isCut && { truncated: { files: filesLeftOut, findings: findingsLeftOut } }),
+  };
+}
