@@ -1,3 +1,4 @@
+import type { JobView } from '../events/job-view.ts';
 import { allOf, type Statement, sql } from '../platform/sql.ts';
 import { fromEnum } from './job.ts';
 
@@ -32,6 +33,46 @@ export function jobCondition(filter: JobFilter | null | undefined): Statement {
     ...when(f.requestedBefore, (at) => sql`j.requested_at < ${at}`),
     ...words(f.search).map(wordCondition),
   ]);
+}
+
+/** The same condition on a view in memory: what a live subscription lets through. */
+export function jobMatcher(filter: JobFilter | null | undefined): (view: JobView) => boolean {
+  const f = filter ?? {};
+  const lists = [
+    [f.status, (view: JobView) => view.status],
+    [f.workflow, (view: JobView) => view.workflow],
+    [f.provider?.map(fromEnum), (view: JobView) => view.trigger.provider],
+    [f.repository, (view: JobView) => view.trigger.repository?.fullName],
+    [one(f.pullRequest), (view: JobView) => view.trigger.pullRequest?.number],
+    [one(f.ref), (view: JobView) => view.trigger.ref],
+    [one(f.headSha), (view: JobView) => view.trigger.headSha],
+    [one(f.sender), (view: JobView) => view.trigger.sender],
+  ] as const;
+  const after = f.requestedAfter?.toISOString() ?? '';
+  const before = f.requestedBefore?.toISOString() ?? '9999';
+  const wanted = words(f.search).map((word) => word.toLowerCase());
+  return (view) =>
+    lists.every(([values, of]) => !values || (values as readonly unknown[]).includes(of(view))) &&
+    view.requestedAt > after &&
+    view.requestedAt < before &&
+    wanted.every((word) => hasWord(view, word));
+}
+
+const one = <T>(value: T | null | undefined): readonly T[] | null =>
+  value === null || value === undefined ? null : [value];
+
+function hasWord({ id, trigger, error }: JobView, word: string): boolean {
+  const { repository, pullRequest, ref, sender, headSha } = trigger;
+  const texts = [repository?.fullName, pullRequest?.title, ref, sender, error?.message];
+  return (
+    texts
+      .filter((text) => typeof text === 'string')
+      .join(' ')
+      .toLowerCase()
+      .includes(word) ||
+    id.startsWith(word) ||
+    (headSha ?? '').startsWith(word)
+  );
 }
 
 /** A condition for a value that is given; none for one that is left out. */

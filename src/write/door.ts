@@ -13,6 +13,7 @@ export interface Door {
   execute(command: DecideJob): Promise<JobDecision>;
   execute(command: ReceiveDelivery): Promise<DeliveryReceipt>;
   execute(command: SendSignal): Promise<SignalReceipt>;
+  execute(command: Redeliver): Promise<Redelivery>;
 }
 
 /** Puts one command to one job's rules and appends what follows from it. */
@@ -108,3 +109,28 @@ export type SignalReceipt = Readonly<{
   /** The jobs that it resumed at once; one that pauses later still finds it. */
   resumed: readonly string[];
 }>;
+
+export type SignalRejection = 'signal-id-taken';
+
+/**
+ * Requests again what a stored delivery asks for, by the workflows of today: jobs that are missing are requested,
+ * failed and cancelled ones are retried, the others stay as they are. Throws `Rejected<DeliveryRejection>`.
+ */
+export class Redeliver {
+  constructor(
+    /** The row's id, or the provider's id of the delivery. */
+    readonly deliveryId: string,
+    readonly options: Readonly<{
+      plan: (trigger: Trigger) => readonly PlannedJob[];
+      at: Date;
+      actor?: string;
+    }>,
+  ) {}
+}
+
+export type Redelivery = Readonly<{
+  id: string;
+  jobs: readonly Readonly<{ id: string; workflow: string }>[];
+}>;
+
+export type DeliveryRejection = 'delivery-not-found';

@@ -3,11 +3,14 @@ import { CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 
 import { DeliveryLog } from './delivery/delivery-log.ts';
 import { deliveryRows } from './delivery/delivery-rows.ts';
+import { Redeliveries } from './delivery/redeliveries.ts';
 import {
   DecideJob,
   type DeliveryReceipt,
   type JobDecision,
   ReceiveDelivery,
+  Redeliver,
+  type Redelivery,
   SendSignal,
   type SignalReceipt,
 } from './door.ts';
@@ -39,5 +42,14 @@ export class ReceiveDeliveryHandler implements ICommandHandler<ReceiveDelivery, 
   execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
     const { row, jobs } = deliveryRows(delivery);
     return this.log.accept(row, jobs);
+  }
+}
+
+@CommandHandler(Redeliver)
+export class RedeliverHandler implements ICommandHandler<Redeliver, Redelivery> {
+  constructor(@Inject(Redeliveries) private readonly deliveries: Redeliveries) {}
+
+  execute(command: Redeliver): Promise<Redelivery> {
+    return this.deliveries.redeliver(command);
   }
 }

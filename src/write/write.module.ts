@@ -2,10 +2,17 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 
 import type { EventStore } from '../event-store/event-store.ts';
+import type { Queryable } from '../platform/database.ts';
 import { DeliveryLog } from './delivery/delivery-log.ts';
+import { Redeliveries } from './delivery/redeliveries.ts';
 import { JobDecisions } from './job/decide-job.ts';
 import { type FindWaiting, Signals } from './signal/send-signal.ts';
-import { DecideJobHandler, ReceiveDeliveryHandler, SendSignalHandler } from './write.handler.ts';
+import {
+  DecideJobHandler,
+  ReceiveDeliveryHandler,
+  RedeliverHandler,
+  SendSignalHandler,
+} from './write.handler.ts';
 
 export type WriteOptions = Readonly<{
   store: EventStore;
@@ -13,12 +20,14 @@ export type WriteOptions = Readonly<{
   findWaiting?: FindWaiting;
   /** Deliveries are taken where this is given. */
   deliveryLog?: DeliveryLog;
+  /** Stored deliveries are taken again where this is given. */
+  database?: Queryable;
 }>;
 
 /** The write side behind the command bus: the bus has the shape of `Door`. */
 @Module({})
 export class WriteModule {
-  static register({ store, findWaiting, deliveryLog }: WriteOptions): DynamicModule {
+  static register({ store, findWaiting, deliveryLog, database }: WriteOptions): DynamicModule {
     const jobs = new JobDecisions(store);
     return {
       module: WriteModule,
@@ -34,6 +43,12 @@ export class WriteModule {
           : []),
         ...(deliveryLog
           ? [{ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler]
+          : []),
+        ...(database
+          ? [
+              { provide: Redeliveries, useValue: new Redeliveries(database, jobs) },
+              RedeliverHandler,
+            ]
           : []),
       ],
       exports: [CqrsModule],

@@ -51,19 +51,20 @@ export class BulkMutationsResolver {
     { command, actor }: Readonly<{ command: JobCommand; actor: string }>,
   ): Promise<BulkPayload> {
     const found = await this.jobs.find(filter, { statuses, limit: MAX_JOBS + 1 });
-    const ids = found.slice(0, MAX_JOBS);
+    const matched = Math.min(found.length, MAX_JOBS);
+    const ids = dryRun ? [] : found.slice(0, MAX_JOBS);
     const errors =
       found.length > MAX_JOBS
         ? [userError('too-many', `Only the oldest ${String(MAX_JOBS)} were taken: ask again`)]
         : [];
     let changed = 0;
-    for (let at = 0; at < ids.length && !dryRun; at += AT_ONCE) {
+    for (let at = 0; at < ids.length; at += AT_ONCE) {
       const done = await Promise.all(
         ids.slice(at, at + AT_ONCE).map((id) => this.one(new DecideJob(id, command, { actor }))),
       );
       changed += done.filter(Boolean).length;
     }
-    return { matched: ids.length, changed, errors };
+    return { matched, changed, errors };
   }
 
   private async one(command: DecideJob): Promise<boolean> {

@@ -1,0 +1,41 @@
+import DataLoader from 'dataloader';
+import { GraphQLError } from 'graphql';
+
+import type { Refusal, Viewer } from '../../platform/access.ts';
+import type { Queryable } from '../../platform/database.ts';
+import type { ApiStep } from '../job.ts';
+import { type ApiProgress, loadProgress, loadSteps } from '../job-steps.ts';
+
+/** What every resolver gets beside its arguments. */
+export type ApiContext = Readonly<{
+  viewer: Viewer;
+  steps: DataLoader<string, readonly ApiStep[]>;
+  progress: DataLoader<string, ApiProgress | null>;
+}>;
+
+/**
+ * One per request, and one per subscription: the loaders gather what one answer asks for but keep nothing, as a
+ * subscription's answers are about different moments.
+ */
+export function apiContext(database: Queryable, viewer: Viewer): ApiContext {
+  return {
+    viewer,
+    steps: new DataLoader((ids) => loadSteps(database, ids), { cache: false }),
+    progress: new DataLoader((ids) => loadProgress(database, ids), { cache: false }),
+  };
+}
+
+const REFUSALS = {
+  'no-key': 'Send an API key: Authorization: Bearer <key>',
+  'wrong-key': 'The API key is not known',
+  'not-loopback': 'Without API_KEYS the API serves this machine only: set API_KEYS',
+} as const satisfies Record<Refusal, string>;
+
+export function refused(refusal: Refusal): GraphQLError {
+  return new GraphQLError(REFUSALS[refusal], {
+    extensions: {
+      code: refusal === 'not-loopback' ? 'FORBIDDEN' : 'UNAUTHENTICATED',
+      http: { status: refusal === 'not-loopback' ? 403 : 401 },
+    },
+  });
+}

@@ -1,0 +1,67 @@
+import { Inject } from '@nestjs/common';
+import { Args, Resolver, Subscription } from '@nestjs/graphql';
+
+import { type ApiJob, toApiJobWithSteps } from '../job.ts';
+import { type JobFilter, jobMatcher } from '../job-filter.ts';
+import { type ApiEvent, toApiEvent } from '../job-history.ts';
+import { type JobStats, jobStats } from '../job-stats.ts';
+import { endable, followJob, followJobs, followLog } from '../live/subscriptions.ts';
+import { followStats } from '../live/stats.ts';
+import { ReadSide } from '../read-side.ts';
+
+type Stream<Name extends string, T> = AsyncIterableIterator<Readonly<Record<Name, T>>>;
+
+/** The events of a stream under the name of the subscription's field, as GraphQL wants them. */
+async function* named<Name extends string, From, To>(
+  name: Name,
+  stream: AsyncIterable<From>,
+  shape: (value: From) => To,
+): AsyncGenerator<Readonly<Record<Name, To>>> {
+  // TypeScript widens a computed key to `string`.
+  for await (const value of stream) yield { [name]: shape(value) } as Record<Name, To>;
+}
+
+@Resolver()
+export class SubscriptionResolver {
+  constructor(@Inject(ReadSide) private readonly read: ReadSide) {}
+
+  @Subscription('jobUpdated')
+  jobUpdated(@Args('id') id: string): Stream<'jobUpdated', ApiJob> {
+    return endable((signal) =>
+      named('jobUpdated', followJob(this.read, id, signal), toApiJobWithSteps),
+    );
+  }
+
+  @Subscription('jobsUpdated')
+  jobsUpdated(@Args('filter') filter: JobFilter | null | undefined): Stream<'jobsUpdated', ApiJob> {
+    const matches = jobMatcher(filter);
+    return endable((signal) =>
+      named('jobsUpdated', followJobs(this.read, matches, signal), toApiJobWithSteps),
+    );
+  }
+
+  @Subscription('jobEvents')
+  jobEvents(@Args() args: JobEventsArguments): Stream<'jobEvents', ApiEvent> {
+    const { after = null, types = null, jobId = null } = args;
+    return endable((signal) =>
+      named('jobEvents', followLog(this.read, { after, types, jobId }, signal), toApiEvent),
+    );
+  }
+
+  @Subscription('jobStatsUpdated')
+  jobStatsUpdated(
+    @Args('filter') filter: JobFilter | null | undefined,
+  ): Stream<'jobStatsUpdated', JobStats> {
+    const measure = (): Promise<JobStats> =>
+      jobStats(this.read.database, { filter: filter ?? null }, new Date());
+    return endable((signal) =>
+      named('jobStatsUpdated', followStats(this.read, measure, signal), (stats) => stats),
+    );
+  }
+}
+
+type JobEventsArguments = Readonly<{
+  after?: bigint | null;
+  types?: readonly string[] | null;
+  jobId?: string | null;
+}>;

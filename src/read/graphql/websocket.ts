@@ -1,0 +1,105 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+import { CloseCode } from 'graphql-ws';
+import { useServer } from 'graphql-ws/use/ws';
+import { WebSocketServer } from 'ws';
+
+import type { Logger } from '../../platform/logger.ts';
+import type { ConnectionCounter } from './connection-counter.ts';
+import { masked } from './faults.ts';
+import { type LiveApi, prepare } from './operation.ts';
+
+const OVER_LIMIT = 1013;
+const MAX_SUBSCRIPTIONS = 100;
+const GOING_AWAY = 1001;
+const MAX_FRAME_BYTES = 1024 * 1024;
+
+export type WebSocketTransport = Readonly<{
+  /** Tells every client to go (1001), so that it comes back to another process, and waits for them. */
+  close: () => Promise<void>;
+}>;
+
+/**
+ * `graphql-transport-ws` on the API's own path. This is ours, and not Nest's, because Nest 14.0 runs no validation
+ * rules on operations over WebSocket, and one reset during an upgrade to another path ends its process.
+ */
+export function serveWebSocket(
+  server: Server,
+  api: LiveApi & Readonly<{ path: string; logger: Logger; connections: ConnectionCounter }>,
+): WebSocketTransport {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_FRAME_BYTES,
+    handleProtocols: (offered) => offered.has('graphql-transport-ws') && 'graphql-transport-ws',
+  });
+  const transport = useServer(options(api), sockets);
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Without a listener, a reset during the upgrade would end the process.
+    socket.on('error', () => socket.destroy());
+    const status = refusal(request, api.path);
+    if (status !== null) {
+      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (client) => {
+      client.on('error', (error) => {
+        api.logger.debug({ err: error }, 'a WebSocket failed');
+      });
+      if (!api.connections.admit(request.socket, client)) {
+        client.close(OVER_LIMIT, 'Too many connections');
+        return;
+      }
+      sockets.emit('connection', client, request);
+    });
+  });
+  return {
+    close: async () => {
+      for (const client of sockets.clients) client.close(GOING_AWAY, 'The server is going away');
+      await transport.dispose();
+    },
+  };
+}
+
+type Extra = Readonly<{
+  request: IncomingMessage;
+  socket: { close: (code: number, reason: string) => void };
+}>;
+
+function options(
+  api: LiveApi & Readonly<{ logger: Logger }>,
+): Parameters<typeof useServer<Record<string, unknown>, Extra>>[0] {
+  return {
+    schema: api.schema,
+    connectionInitWaitTimeout: 3_000,
+    onConnect: (context) => {
+      const { request, socket } = context.extra;
+      const authorization =
+        context.connectionParams?.['authorization'] ?? request.headers.authorization;
+      const viewer = api.access.identify(authorization, request.socket.remoteAddress);
+      if (typeof viewer !== 'string') return true;
+      socket.close(CloseCode.Forbidden, 'Forbidden');
+      return false;
+    },
+    onSubscribe: (context, _id, payload) => {
+      const { request, socket } = context.extra;
+      if (Object.keys(context.subscriptions).length > MAX_SUBSCRIPTIONS) {
+        socket.close(OVER_LIMIT, 'Too many subscriptions');
+        return [];
+      }
+      const authorization =
+        context.connectionParams?.['authorization'] ?? request.headers.authorization;
+      return prepare(api, payload, { authorization, address: request.socket.remoteAddress });
+    },
+    onNext: (_context, _id, _payload, _args, result) => masked(result, api.logger),
+  };
+}
+
+/** A page of another origin may not open a socket with the reader's address; programs send no origin. */
+function refusal({ url, headers }: IncomingMessage, path: string): string | null {
+  if ((url ?? '').split('?')[0] !== path) return '404 Not Found';
+  const { origin, host } = headers;
+  if (origin === undefined) return null;
+  const sameHost = URL.canParse(origin) && new URL(origin).host === host;
+  return sameHost ? null : '403 Forbidden';
+}

@@ -1,0 +1,76 @@
+import { GraphQLError } from 'graphql';
+
+import type { EventStore } from '../event-store/event-store.ts';
+import type { JobView } from '../events/job-view.ts';
+import { pause } from '../platform/backoff.ts';
+import type { Queryable } from '../platform/database.ts';
+import { sql } from '../platform/sql.ts';
+import { findDelivery } from './deliveries.ts';
+import { foldJob, toApiEvent } from './job-history.ts';
+import { toApiJobWithSteps } from './job.ts';
+import type { LiveLog } from './live/live-log.ts';
+import { hasSeen } from './operations.ts';
+
+export type QueueDepth = Readonly<{
+  name: string;
+  ready: number | null;
+  unacknowledged: number | null;
+  consumers: number | null;
+}>;
+
+/** What the API's queries and subscriptions are answered from. */
+export class ReadSide {
+  readonly database: Queryable;
+  readonly store: EventStore;
+  readonly live: LiveLog;
+  readonly queues: () => Promise<readonly QueueDepth[]>;
+
+  constructor(
+    parts: Readonly<{
+      /** May be a replica. */
+      database: Queryable;
+      store: EventStore;
+      live: LiveLog;
+      queues: () => Promise<readonly QueueDepth[]>;
+    }>,
+  ) {
+    this.database = parts.database;
+    this.store = parts.store;
+    this.live = parts.live;
+    this.queues = parts.queues;
+  }
+
+  /** Resolves once lists show what was written at `position`; throws `STALE_READ` after two seconds. */
+  async caughtUp(position: bigint | null | undefined): Promise<void> {
+    if (position === null || position === undefined) return;
+    const never = new AbortController().signal;
+    const seen = await hasSeen(this.database, { projection: 'jobs', position }, (ms) =>
+      pause(ms, never),
+    );
+    if (seen) return;
+    throw new GraphQLError(
+      `The list has not seen position ${String(position)} yet: ask again, or without minPosition`,
+      { extensions: { code: 'STALE_READ' } },
+    );
+  }
+
+  job(id: string, at?: bigint | null): Promise<JobView | null> {
+    return foldJob(this.store, id, at);
+  }
+
+  /** Whatever has this id: a job, a delivery, or an event. */
+  async node(id: string): Promise<object | null> {
+    const job = await this.job(id);
+    if (job !== null) return toApiJobWithSteps(job);
+    return (await findDelivery(this.database, id)) ?? (await this.event(id));
+  }
+
+  private async event(id: string): Promise<object | null> {
+    const [row] = await this.database.query<{ position: string }>(
+      sql`select position::text as position from log.events where event_id::text = ${id}`,
+    );
+    if (row === undefined) return null;
+    const [event] = await this.store.readAll({ after: BigInt(row.position) - 1n, limit: 1 });
+    return event === undefined ? null : toApiEvent(event);
+  }
+}
