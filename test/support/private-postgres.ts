@@ -4,8 +4,9 @@ import { join } from 'node:path';
 
 import { Client } from 'pg';
 
+import { freePort } from '../../src/platform/free-port.ts';
 import { unprivilegedUser } from '../../src/platform/unprivileged-user.ts';
-import { type Child, Enclosure, freePort } from './child.ts';
+import { type Child, Enclosure } from './child.ts';
 import { eventually } from './eventually.ts';
 import { postgresPrograms } from './programs.ts';
 

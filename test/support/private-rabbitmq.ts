@@ -3,8 +3,9 @@ import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 
+import { freePort } from '../../src/platform/free-port.ts';
 import { type UnprivilegedUser, unprivilegedUser } from '../../src/platform/unprivileged-user.ts';
-import { type Child, Enclosure, freePort } from './child.ts';
+import { type Child, Enclosure } from './child.ts';
 import { eventually } from './eventually.ts';
 import { rabbitmqPrograms } from './programs.ts';
 

@@ -1,0 +1,143 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Client } from 'pg';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/platform/embedded-postgres.ts';
+import { createLogger } from '../../src/platform/logger.ts';
+import { eventually } from '../support/eventually.ts';
+import { compilePlatform } from '../support/compile-platform.ts';
+
+const logger = createLogger('silent', 'test');
+let dataDir: string;
+let started: EmbeddedPostgres[];
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'jobledger-embedded-'));
+  chmodSync(dataDir, 0o755);
+  started = [];
+});
+afterEach(async () => {
+  await Promise.all(started.map(async (postgres) => postgres.stop()));
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+async function start(): Promise<EmbeddedPostgres> {
+  const postgres = await startEmbeddedPostgres({ dataDir, logger });
+  started.push(postgres);
+  return postgres;
+}
+
+async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+function serverPid(): number {
+  return Number(readFileSync(join(dataDir, 'postgres/postmaster.pid'), 'utf8').split('\n')[0]);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+test('it keeps its data over a restart, with fsync on', async () => {
+  const first = await start();
+  await query(first.url, 'create table kept as select 1 as n');
+  expect(await query(first.url, 'show fsync')).toEqual([{ fsync: 'on' }]);
+  const pid = serverPid();
+  await first.stop();
+  expect(isAlive(pid)).toBe(false);
+  const second = await start();
+  expect(await query(second.url, 'select n from kept')).toEqual([{ n: 1 }]);
+});
+
+test('it lets in nobody without the password, which only its owner can read', async () => {
+  const { url } = await start();
+  const intruder = new URL(url);
+  intruder.password = 'guessed';
+  await expect(query(intruder.href, 'select 1')).rejects.toThrow('password authentication failed');
+  expect(statSync(join(dataDir, 'postgres-password')).mode & 0o777).toBe(0o600);
+});
+
+test('it comes back on the same address when it is killed', async () => {
+  const { url } = await start();
+  await query(url, 'create table kept as select 1 as n');
+  process.kill(serverPid(), 'SIGKILL');
+  await eventually(async () => {
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 1 }]);
+  });
+});
+
+test('a second process is told that the data is in use', async () => {
+  const { url } = await start();
+  await expect(start()).rejects.toThrow(/Another Jobledger process uses the data/);
+  expect(await query(url, 'select 1 as n')).toEqual([{ n: 1 }]);
+});
+
+test('a process id that another program got since is no obstacle', async () => {
+  await (await start()).stop();
+  const file = join(dataDir, 'postgres/postmaster.pid');
+  writeFileSync(
+    file,
+    `${String(process.pid)}\n${dataDir}/postgres\n1\n5432\n\n127.0.0.1\n\nready\n`,
+  );
+  const { url } = await start();
+  expect(await query(url, 'select 1 as n')).toEqual([{ n: 1 }]);
+});
+
+/** Another process with an embedded Postgres, in the same data; resolves when that is up. */
+async function startElsewhere(): Promise<ChildProcess> {
+  const compiled = compilePlatform();
+  const script = `
+    import { startEmbeddedPostgres } from '${compiled}/embedded-postgres.js';
+    import { createLogger } from '${compiled}/logger.js';
+    await startEmbeddedPostgres({ dataDir: '${dataDir}', logger: createLogger('info', 'test') });
+    console.log('up');
+    process.on('message', () => process.exit(0));`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
+  await Promise.race([once(child.stdout ?? child, 'data'), once(child, 'exit')]);
+  expect(child.exitCode).toBeNull();
+  return child;
+}
+
+test('it ends with its process, also without a stop', async () => {
+  const parent = await startElsewhere();
+  const pid = serverPid();
+  parent.send('exit');
+  await once(parent, 'exit');
+  await eventually(() => {
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+test('it ends when its process is killed, and its data is there at the next start', async () => {
+  const parent = await startElsewhere();
+  const pid = serverPid();
+  parent.kill('SIGKILL');
+  const { url } = await start();
+  // What is left of an orphan is collected by the system when it gets to it.
+  await eventually(() => {
+    expect(isAlive(pid)).toBe(false);
+  });
+  expect(await query(url, 'select 1 as n')).toEqual([{ n: 1 }]);
+});
