@@ -166,12 +166,11 @@ function waitingFor({ on: [first], until }: Wait): JobView['waitingFor'] {
   return { event: first?.event ?? 'sleep', key: first?.key ?? null, until };
 }
 
+/** What a retry keeps: all before the named step; without a name everything, but nothing of a completed job. */
 function keptSteps({ status, steps }: JobView, fromStep: string | null): readonly StepView[] {
   if (fromStep === null) return status === 'COMPLETED' ? [] : steps;
-  return steps.slice(
-    0,
-    steps.findIndex(({ name }) => name === fromStep),
-  );
+  const index = steps.findIndex(({ name }) => name === fromStep);
+  return index === -1 ? steps : steps.slice(0, index);
 }
 
 function emptyView({ streamId, at, position }: Recorded<JobEvent>): JobView {

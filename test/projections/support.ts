@@ -1,4 +1,4 @@
-import type { EventStore } from '../../src/event-store/event-store.ts';
+import type { EventStore, NewEvent } from '../../src/event-store/event-store.ts';
 import { PostgresEventStore, appendLane } from '../../src/event-store/postgres-event-store.ts';
 import { LocalLogHints } from '../../src/event-store/log-hints.ts';
 import type { Event } from '../../src/events/event.ts';
@@ -47,7 +47,7 @@ export class Ledger {
     const result = await this.store.append({
       streamId,
       expected: 'any',
-      events: events.map((event) => ({ ...event, id: newId() })),
+      events: events.map(withId),
     });
     if (result.status !== 'appended') throw new Error(`not appended: ${result.status}`);
     return result.lastPosition;
@@ -67,6 +67,10 @@ export class Ledger {
   async catchUp(options: Partial<LiveOptions> = {}): Promise<LiveProjections> {
     const live = this.live(options);
     while (await live.round());
+    const [behind] = await this.rows(
+      `select name from read.projections where status = 'LIVE' and lag > 0`,
+    );
+    if (behind) throw new Error(`${String(behind['name'])} did not get to the end of the log`);
     return live;
   }
 
@@ -84,3 +88,5 @@ export class Ledger {
     return hashes;
   }
 }
+
+const withId = (event: Event): NewEvent => ({ ...event, id: newId() });
