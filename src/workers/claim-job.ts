@@ -4,11 +4,20 @@ import type { Logger } from '../platform/logger.ts';
 import { DecideJob, type Door } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
+import { ABORTED, orAborted } from './abort.ts';
 import type { Claim } from './run-reports.ts';
 
-/** The log did not say whether the job is ours; the run that may have begun is given back. */
+/** The log did not say whether the job is ours. The run may have begun: give it back. */
 export class ClaimUncertain extends Error {
   override readonly name = 'ClaimUncertain';
+
+  constructor(
+    readonly jobId: string,
+    readonly runId: string,
+    options: ErrorOptions,
+  ) {
+    super(`Whether job ${jobId} was claimed is not known`, options);
+  }
 }
 
 export type ClaimOptions = Readonly<{
@@ -36,8 +45,9 @@ export async function claimJob(
   const command = new DecideJob(jobId, start, { commandId: runId, actor: workerId });
   for (let tries = 1; ; tries++) {
     try {
-      const { history } = await door.execute(command);
-      return { jobId, runId, workerId, history };
+      const decision = await orAborted(door.execute(command), signal);
+      if (decision === ABORTED) throw new Error('No answer before the lease or the worker ended');
+      return { jobId, runId, workerId, history: decision.history };
     } catch (error) {
       if (error instanceof Rejected) {
         logger.debug({ jobId, reason: error.reason }, 'nothing to claim');
@@ -45,8 +55,7 @@ export async function claimJob(
       }
       logger.warn({ err: error, jobId, tries }, 'a claim failed');
       if (tries === MAX_TRIES || signal.aborted) {
-        void giveBack({ jobId, runId }, { door, logger, workerId, clock }, signal);
-        throw new ClaimUncertain(`Job ${jobId} could not be claimed`, { cause: error });
+        throw new ClaimUncertain(jobId, runId, { cause: error });
       }
       await pause(backoffMs(tries), signal);
     }
@@ -54,24 +63,26 @@ export async function claimJob(
 }
 
 /**
- * A claim without an answer may have been stored all the same: then the job would count as run by a worker that
- * lives, for ever. Says that it does not, until the log takes it or the worker's lease is gone.
+ * Says that a run is over that nobody runs: a claim without an answer may have been stored all the same, and the job
+ * would count as run by a worker that lives, for ever. Goes on until the log takes it, or the signal aborts; then the
+ * lease of the worker ends it.
  */
-async function giveBack(
-  { jobId, runId }: Readonly<{ jobId: string; runId: string }>,
-  { door, logger, workerId, clock }: Required<ClaimOptions>,
+export async function giveBack(
+  { jobId, runId }: Pick<Claim, 'jobId' | 'runId'>,
+  { door, logger, workerId, clock = () => new Date() }: ClaimOptions,
   signal: AbortSignal,
 ): Promise<void> {
   for (let tries = 1; !signal.aborted; tries++) {
     await pause(backoffMs(tries), signal);
     try {
-      const at = clock();
-      const command = { type: 'InterruptJob', at, data: { runId, reason: 'released' } } as const;
-      await door.execute(new DecideJob(jobId, command, { actor: workerId }));
+      const data = { runId, reason: 'released' } as const;
+      const command: JobCommand = { type: 'InterruptJob', at: clock(), data };
+      await orAborted(door.execute(new DecideJob(jobId, command, { actor: workerId })), signal);
       return;
     } catch (error) {
+      // It has ended, or another run has it.
       if (error instanceof Rejected) return;
-      logger.warn({ err: error, jobId, tries }, 'a job that may be claimed is not yet given back');
+      logger.warn({ err: error, jobId, tries }, 'a job could not be given back yet');
     }
   }
 }

@@ -4,6 +4,7 @@ import type { Trigger } from '../sdk/trigger.ts';
 import type { JobView, Workflow, WorkflowContext } from '../sdk/workflow.ts';
 import type { Door } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
+import { onAbort, within } from './abort.ts';
 import { classify } from './failure.ts';
 import { type Ending, JobRun } from './job-run.ts';
 import { type Claim, LOST, RunReports } from './run-reports.ts';
@@ -75,32 +76,19 @@ export async function runJob(
 }
 
 function listen(run: JobRun, { lost, drain, release }: RunSignals): () => void {
-  const listeners = [
-    [
-      drain,
-      () => {
-        run.drain();
-      },
-    ],
-    [
-      release,
-      () => {
-        run.endAtOnce('released');
-      },
-    ],
-    [
-      lost,
-      () => {
-        run.endAtOnce('lost');
-      },
-    ],
-  ] as const;
-  for (const [signal, listener] of listeners) {
-    if (signal.aborted) listener();
-    else signal.addEventListener('abort', listener, { once: true });
-  }
+  const unlisten = [
+    onAbort(drain, () => {
+      run.drain();
+    }),
+    onAbort(release, () => {
+      run.endAtOnce('released');
+    }),
+    onAbort(lost, () => {
+      run.endAtOnce('lost');
+    }),
+  ];
   return () => {
-    for (const [signal, listener] of listeners) signal.removeEventListener('abort', listener);
+    for (const stop of unlisten) stop();
   };
 }
 
@@ -150,14 +138,8 @@ function reasonOf({ kind }: Ending, { lost }: RunSignals): DOMException {
 
 /** Waits for the steps that are still under way, so that a slot is free only when its worker is. */
 async function leave(run: JobRun, logger: Logger): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<'too-long'>((resolve) => {
-    timer = setTimeout(resolve, ABANDON_AFTER_MS, 'too-long');
-  });
-  if ((await Promise.race([run.quiet(), tooLong])) === 'too-long') {
-    logger.warn('the workflow still runs after its run is over: its steps should heed ctx.signal');
-  }
-  clearTimeout(timer);
+  if (await within(run.quiet(), ABANDON_AFTER_MS)) return;
+  logger.warn('the workflow still runs after its run is over: its steps should heed ctx.signal');
 }
 
 type ContextParts = Pick<Reporting, 'claim' | 'services' | 'logger'> &

@@ -6,6 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import { DecideJob, type Door, type JobHistory } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
+import { ABORTED, orAborted } from './abort.ts';
 
 /** One job that one worker has taken: the right to speak for it until somebody else does. */
 export type Claim = Readonly<{
@@ -96,7 +97,8 @@ export class RunReports {
     const giveUpAt = performance.now() + patienceMs;
     for (let tries = 1; !lost.aborted; tries++) {
       try {
-        return await orLost(this.decide(command, commandId), lost);
+        const events = await orAborted(this.decide(command, commandId), lost);
+        return events === ABORTED ? LOST : events;
       } catch (error) {
         if (error instanceof Rejected) return LOST;
         if (performance.now() > giveUpAt) {
@@ -117,19 +119,4 @@ export class RunReports {
     this.history = decision.history;
     return decision.events;
   }
-}
-
-/** The result, or `LOST` as soon as the signal aborts: a database that hangs does not hold a lost run. */
-function orLost<T>(work: Promise<T>, lost: AbortSignal): Promise<T | typeof LOST> {
-  return new Promise((resolve, reject) => {
-    const onLost = (): void => {
-      resolve(LOST);
-    };
-    lost.addEventListener('abort', onLost, { once: true });
-    work
-      .finally(() => {
-        lost.removeEventListener('abort', onLost);
-      })
-      .then(resolve, reject);
-  });
 }
