@@ -1,0 +1,122 @@
+import {
+  CheckpointLost,
+  moveCheckpoint,
+  raiseEpoch,
+  readCheckpoint,
+} from '../event-store/checkpoint.ts';
+import type { EventStore } from '../event-store/event-store.ts';
+import type { Term } from '../event-store/leadership.ts';
+import type { LogHints } from '../event-store/log-hints.ts';
+import { type LogPage, PollDelay, readPage } from '../event-store/log-page.ts';
+import type { JobEvent } from '../events/job.ts';
+import { backoffMs, pause } from '../platform/backoff.ts';
+import type { Database, Queryable } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { sql } from '../platform/sql.ts';
+import { type Touched, writePage } from './control-tables.ts';
+import { DISPATCHED_TYPES, foldPage } from './fold-page.ts';
+import { DISPATCH } from './names.ts';
+
+export type ControlFollowerParts = Readonly<{
+  database: Database;
+  store: EventStore;
+  hints: Pick<LogHints, 'heard' | 'wait'>;
+  logger: Logger;
+  /** Told of each page after it was committed. */
+  onCommitted: (touched: Touched) => void;
+}>;
+
+const PAGE_SIZE = 1_000;
+
+/** A transaction that waits longer than this for its own process is ended by the server, with its locks. */
+const FROZEN_MS = 15_000;
+
+/**
+ * Keeps the control tables up with the log. A follower of its own kind, because the reactions beside it work in the
+ * same term, and are told of each page when it is committed.
+ */
+export class ControlFollower {
+  constructor(private readonly parts: ControlFollowerParts) {}
+
+  /** Follows until the term ends. `onCurrent` is called once the tables know all that the log held at the beginning. */
+  async follow({ epoch, signal }: Term, onCurrent: () => void): Promise<void> {
+    const { hints, logger, store } = this.parts;
+    const delay = new PollDelay();
+    let position: bigint | undefined;
+    let head: bigint | undefined;
+    let failures = 0;
+    while (!signal.aborted) {
+      const { heard } = hints;
+      try {
+        position ??= await readCheckpoint(this.parts.database, DISPATCH);
+        head ??= await store.head();
+        const page = await this.takePage(position, epoch);
+        position = page.to;
+        failures = 0;
+        if (position >= head) onCurrent();
+        if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
+      } catch (error) {
+        if (error instanceof CheckpointLost) throw error;
+        // Whether the page was committed is not known: the checkpoint says.
+        position = undefined;
+        failures++;
+        logger.error({ err: error, follower: DISPATCH, failures }, 'a page comes again');
+        await pause(backoffMs(failures), signal);
+      }
+    }
+  }
+
+  /** Folds to the end of the log, taking over from whoever leads. */
+  async catchUp(pageSize = PAGE_SIZE): Promise<bigint> {
+    const epoch = await raiseEpoch(this.parts.database, DISPATCH);
+    let position = await readCheckpoint(this.parts.database, DISPATCH);
+    for (;;) {
+      const page = await this.takePage(position, epoch, pageSize);
+      position = page.to;
+      if (!page.more) return position;
+    }
+  }
+
+  private async takePage(position: bigint, epoch: bigint, limit = PAGE_SIZE): Promise<LogPage> {
+    const { database, store, onCommitted } = this.parts;
+    const page = await readPage(store, { after: position, limit, types: DISPATCHED_TYPES });
+    if (page.to === position) return page;
+    const folded = await foldPage(page.events, (jobId, before) =>
+      store.readStream<JobEvent>(jobId, { to: before - 1 }),
+    );
+    const touched = await database.transaction(async (transaction) => {
+      await begin(transaction);
+      const written = page.events.length > 0 ? await writePage(transaction, folded) : null;
+      await moveCheckpoint(transaction, { name: DISPATCH, epoch, from: position, to: page.to });
+      return written;
+    });
+    if (touched !== null) onCommitted(touched);
+    return page;
+  }
+}
+
+/**
+ * Begins a transaction that writes the control tables. The tables can be derived again, so it need not wait for the
+ * disk. The checkpoint is locked before any of the tables, by everybody: a reset and a page wait for each other.
+ */
+async function begin(transaction: Queryable): Promise<void> {
+  await transaction.query(sql`
+    select set_config('synchronous_commit', 'off', true),
+           set_config('idle_in_transaction_session_timeout', ${String(FROZEN_MS)}, true),
+           (select position from log.followers where name = ${DISPATCH} for no key update)`);
+}
+
+/**
+ * Empties the control tables and sets the follower to the beginning of the log: it derives all of it again. Jobs wait
+ * meanwhile; whoever leads begins a new term.
+ */
+export async function resetDispatch(database: Database): Promise<void> {
+  await database.transaction(async (transaction) => {
+    await begin(transaction);
+    await transaction.query(sql`
+      truncate dispatch.jobs, dispatch.waits, dispatch.signals, dispatch.used_signals`);
+    await transaction.query(sql`
+      update log.followers set position = 0, epoch = epoch + 1, updated_at = clock_timestamp()
+      where name = ${DISPATCH}`);
+  });
+}

@@ -1,0 +1,122 @@
+import type { EventStore } from '../event-store/event-store.ts';
+import { Leadership, type Term } from '../event-store/leadership.ts';
+import { LocalLogHints, type LogHints } from '../event-store/log-hints.ts';
+import type { Transport } from '../messaging/transport.ts';
+import type { Database } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Door } from '../write/door.ts';
+import { ControlFollower } from './control-follower.ts';
+import type { Touched } from './control-tables.ts';
+import { DispatchCounts } from './dispatch-counts.ts';
+import { EventRelay } from './event-relay.ts';
+import { HintWindow } from './hint-window.ts';
+import { JobHints } from './job-hints.ts';
+import { Leases } from './leases.ts';
+import { DISPATCH } from './names.ts';
+import { type Reaction, type Wake, react } from './reaction.ts';
+import { SignalConsumer } from './signal-consumer.ts';
+import { SignalMatching } from './signal-matching.ts';
+import { Superseding } from './superseding.ts';
+import { Timers } from './timers.ts';
+import { WaitRequests } from './wait-requests.ts';
+
+export type DispatcherParts = Readonly<{
+  database: Database;
+  /** For the connections that hold the locks; no pooler in between. */
+  databaseUrl: string;
+  store: EventStore;
+  hints: Pick<LogHints, 'heard' | 'wait'>;
+  door: Door;
+  transport: Transport;
+  config: Readonly<{ leaseMs: number; redispatchAfterMs: number }>;
+  clock: () => Date;
+  logger: Logger;
+}>;
+
+type WokenReaction = Readonly<{ reaction: Reaction; wake: Wake }>;
+
+/**
+ * Carries work from the log to the workers, and what they wait for back to them. One instance leads; the others
+ * stand by. It keeps nothing that the log and its tables do not say, so it may end at any moment.
+ */
+export class Dispatcher {
+  readonly counts = new DispatchCounts();
+  private readonly leadership: Leadership;
+  private readonly follower: ControlFollower;
+  private readonly window: HintWindow;
+  private readonly reactions: Readonly<Record<ReactionName, WokenReaction>>;
+  private readonly hints: JobHints;
+  private readonly signals: SignalConsumer;
+  readonly relay: EventRelay;
+
+  constructor(private readonly parts: DispatcherParts) {
+    const { databaseUrl, logger, clock } = parts;
+    const own = { ...parts, ...parts.config, counts: this.counts };
+    this.leadership = new Leadership({ databaseUrl, name: DISPATCH, logger });
+    this.window = new HintWindow(clock);
+    this.hints = new JobHints({ ...own, window: this.window });
+    const hints = woken(this.hints);
+    this.reactions = {
+      hints,
+      superseding: woken(new Superseding(own)),
+      waits: woken(new SignalMatching(own)),
+      timers: woken(new Timers({ ...own, hintsWake: hints.wake })),
+      requests: woken(new WaitRequests(own)),
+      leases: woken(new Leases(own)),
+    };
+    this.follower = new ControlFollower({
+      ...parts,
+      onCommitted: (touched) => {
+        this.wake(touched);
+      },
+    });
+    this.signals = new SignalConsumer(own);
+    this.relay = new EventRelay(own);
+  }
+
+  /** Works whenever it leads, until `signal` aborts and all that it had begun has ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.leadership.lead(signal, (term) => this.serve(term)),
+      this.relay.run(signal),
+      this.signals.run(signal),
+    ]);
+  }
+
+  /**
+   * The reactions begin when the tables know all that the log held at the beginning of the term: what older tables
+   * ask for may be long over.
+   */
+  private async serve(term: Term): Promise<void> {
+    const ending = new AbortController();
+    const signal = AbortSignal.any([term.signal, ending.signal]);
+    const running: Promise<void>[] = [];
+    const { logger } = this.parts;
+    try {
+      await this.follower.follow(term, () => {
+        if (running.length > 0) return;
+        for (const { reaction, wake } of Object.values(this.reactions)) {
+          running.push(react(reaction, { wake, logger }, signal));
+        }
+      });
+    } finally {
+      ending.abort();
+      await Promise.all(running);
+    }
+  }
+
+  private wake(touched: Touched): void {
+    const { hints, superseding, waits, timers, requests } = this.reactions;
+    this.window.taken(touched.taken);
+    const hasRoom = this.hints.isFull && (touched.taken > 0 || touched.ended);
+    if (touched.ready || hasRoom) hints.wake.announce();
+    if (touched.superseding) superseding.wake.announce();
+    if (touched.waits) waits.wake.announce();
+    if (touched.timers) timers.wake.announce();
+    if (touched.requests) requests.wake.announce();
+  }
+}
+
+type ReactionName = 'hints' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases';
+
+const woken = (reaction: Reaction): WokenReaction => ({ reaction, wake: new LocalLogHints() });

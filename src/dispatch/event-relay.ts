@@ -1,0 +1,121 @@
+import { CheckpointLost, moveCheckpoint, readCheckpoint } from '../event-store/checkpoint.ts';
+import type { EventStore } from '../event-store/event-store.ts';
+import { Leadership, type Term } from '../event-store/leadership.ts';
+import type { LogHints } from '../event-store/log-hints.ts';
+import { PollDelay, readPage } from '../event-store/log-page.ts';
+import type { Event, Recorded } from '../events/event.ts';
+import { isJobEvent } from '../events/job.ts';
+import { jobEvent } from '../messaging/topology.ts';
+import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
+import { backoffMs, pause } from '../platform/backoff.ts';
+import type { Database } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import { sql } from '../platform/sql.ts';
+import type { DispatchCounts } from './dispatch-counts.ts';
+import { RELAY } from './names.ts';
+import { publishAll } from './publish-all.ts';
+
+/** An event may hold a megabyte, and a page of them is in memory at once. */
+const PAGE_SIZE = 200;
+const NOT_READY_MS = 100;
+
+export type EventRelayParts = Readonly<{
+  database: Database;
+  databaseUrl: string;
+  store: EventStore;
+  hints: Pick<LogHints, 'heard' | 'wait'>;
+  transport: Pick<Transport, 'publish' | 'isReady'>;
+  counts: DispatchCounts;
+  logger: Logger;
+}>;
+
+/**
+ * Publishes every event of every job for other systems, in the order of the log and at least once: after a crash or a
+ * refusal it goes on behind the last event before which none was left unconfirmed. What it has not published stays
+ * in the log and nowhere else.
+ */
+export class EventRelay {
+  constructor(private readonly parts: EventRelayParts) {}
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { databaseUrl, logger } = this.parts;
+    const leadership = new Leadership({ databaseUrl, name: RELAY, logger });
+    await leadership.lead(signal, (term) => this.relay(term));
+  }
+
+  /** How many events of the log are not published yet. */
+  async lag(): Promise<bigint> {
+    const { store, database } = this.parts;
+    const position = await readCheckpoint(database, RELAY);
+    return (await store.head()) - position;
+  }
+
+  private async relay({ epoch, signal }: Term): Promise<void> {
+    const { transport, logger, hints } = this.parts;
+    const delay = new PollDelay();
+    let failures = 0;
+    while (!signal.aborted) {
+      const { heard } = hints;
+      try {
+        if (!transport.isReady()) {
+          await pause(NOT_READY_MS, signal);
+          continue;
+        }
+        const more = await this.relayPage(epoch);
+        failures = 0;
+        if (!more) await hints.wait(delay.next(false), signal, heard);
+      } catch (error) {
+        if (error instanceof CheckpointLost) throw error;
+        failures++;
+        logger.warn({ err: error, follower: RELAY, failures }, 'the relay waits');
+        await pause(backoffMs(failures), signal);
+      }
+    }
+  }
+
+  /** Publishes one page and moves the checkpoint over what is confirmed; says whether there is more to publish. */
+  async relayPage(epoch: bigint): Promise<boolean> {
+    const { database, store, transport, counts } = this.parts;
+    const from = await readCheckpoint(database, RELAY);
+    const page = await readPage(store, { after: from, limit: PAGE_SIZE });
+    if (page.to === from) return false;
+    const { events } = page;
+    const jobEvents = events.filter((event) => isJobEvent(event));
+    const { confirmed, failure } = await publishAll(transport, jobEvents.map(message));
+    const stuckAt = jobEvents[confirmed.indexOf(false)];
+    const to = stuckAt === undefined ? page.to : stuckAt.position - 1n;
+    if (to > from) await this.moveTo(to, { from, epoch });
+    counts.relayed += confirmed.filter(Boolean).length;
+    if (stuckAt !== undefined) {
+      throw new Error(`Event ${String(stuckAt.position)} was not confirmed`, { cause: failure });
+    }
+    return page.more;
+  }
+
+  /** A checkpoint that is lost in a crash of the server is one that is moved again, after some duplicates. */
+  private async moveTo(
+    to: bigint,
+    { from, epoch }: { from: bigint; epoch: bigint },
+  ): Promise<void> {
+    await this.parts.database.transaction(async (transaction) => {
+      await transaction.query(sql`select set_config('synchronous_commit', 'off', true)`);
+      await moveCheckpoint(transaction, { name: RELAY, epoch, from, to });
+    });
+  }
+}
+
+const message = (event: Recorded<Event>): OutgoingMessage => ({
+  ...jobEvent(event.type),
+  messageId: event.id,
+  body: {
+    id: event.id,
+    type: event.type,
+    jobId: event.streamId,
+    version: event.version,
+    position: String(event.position),
+    at: event.at.toISOString(),
+    recordedAt: event.recordedAt.toISOString(),
+    data: event.data,
+    metadata: event.metadata,
+  },
+});

@@ -1,0 +1,133 @@
+import type { Recorded } from '../events/event.ts';
+import type { Concurrency, JobEvent, Wait } from '../events/job.ts';
+
+/** What a job is from its request on. */
+export type Opening = Readonly<{
+  workflow: string;
+  repository: string | null;
+  priority: number;
+  concurrency: Concurrency | null;
+  requestedPosition: bigint;
+  /** Where it was opened: by its request, or by the retry of a job that had ended. */
+  linePosition: bigint;
+}>;
+
+export type PhaseName = 'requested' | 'running' | 'paused' | 'resumed' | 'retrying';
+
+/** Where an open job stands since its last event. */
+export type Phase = Readonly<{
+  name: PhaseName;
+  version: number;
+  position: bigint;
+  since: Date;
+  runId: string | null;
+  workerId: string | null;
+  wait: Wait | null;
+  nextAttemptAt: string | null;
+}>;
+
+/** A job after some of its events. What was before them is known only if they begin with its request. */
+export type JobFold = Readonly<{
+  /** null: as it is in the table. */
+  opening: Opening | null;
+  /** null: it has ended. */
+  phase: Phase | null;
+  /** Whether it may have been paused before its last event, and is no longer. */
+  leftPause: boolean;
+  /** Signals that ended a wait in these events. */
+  usedSignals: readonly string[];
+}>;
+
+export const UNKNOWN: JobFold = { opening: null, phase: null, leftPause: false, usedSignals: [] };
+
+/** Folds one event of a job. Steps change nothing here. */
+export function foldJob(fold: JobFold, event: Recorded<JobEvent>): JobFold {
+  // TypeScript cannot see that `CHANGES[event.type]` takes exactly `event`; the type of `CHANGES` guarantees it.
+  const change = CHANGES[event.type] as (fold: JobFold, event: Recorded<JobEvent>) => JobFold;
+  return change(fold, event);
+}
+
+const CHANGES: {
+  readonly [T in JobEvent['type']]: (
+    fold: JobFold,
+    event: Recorded<Extract<JobEvent, { type: T }>>,
+  ) => JobFold;
+} = {
+  JobRequested: (fold, event) => ({
+    ...fold,
+    opening: {
+      workflow: event.data.workflow,
+      repository: repositoryOf(event.data.trigger),
+      priority: event.data.priority,
+      concurrency: event.data.concurrency,
+      requestedPosition: event.position,
+      linePosition: event.position,
+    },
+    phase: phase('requested', event),
+  }),
+  JobStarted: (fold, event) => ({
+    ...fold,
+    phase: {
+      ...phase('running', event),
+      runId: event.data.runId,
+      workerId: event.data.workerId,
+    },
+  }),
+  JobStepCompleted: (fold) => fold,
+  JobPaused: (fold, event) => ({
+    ...fold,
+    phase: { ...phase('paused', event), wait: event.data.wait },
+  }),
+  JobResumed: (fold, event) => ({
+    ...fold,
+    phase: phase('resumed', event),
+    leftPause: true,
+    usedSignals:
+      event.data.outcome.kind === 'signal'
+        ? [...fold.usedSignals, event.data.outcome.signalId]
+        : fold.usedSignals,
+  }),
+  JobAttemptFailed: (fold, event) => ({
+    ...fold,
+    phase: { ...phase('retrying', event), nextAttemptAt: event.data.nextAttemptAt },
+  }),
+  JobInterrupted: (fold, event) => ({
+    ...fold,
+    phase:
+      event.data.reason === 'released'
+        ? phase('requested', event)
+        : { ...phase('retrying', event), nextAttemptAt: event.data.nextAttemptAt },
+  }),
+  JobCompleted: ended,
+  JobFailed: ended,
+  JobCancelled: ended,
+  JobSuperseded: ended,
+  JobRetryRequested: ({ opening, ...fold }, event) => {
+    if (opening === null) {
+      throw new Error(`${event.streamId} is retried, and what it was before was not read`);
+    }
+    const linePosition = fold.phase === null ? event.position : opening.linePosition;
+    return { ...fold, opening: { ...opening, linePosition }, phase: phase('requested', event) };
+  },
+};
+
+function ended(fold: JobFold): JobFold {
+  return { ...fold, phase: null, leftPause: true };
+}
+
+const phase = (name: PhaseName, { version, position, recordedAt }: Recorded<JobEvent>): Phase => ({
+  name,
+  version,
+  position,
+  since: recordedAt,
+  runId: null,
+  workerId: null,
+  wait: null,
+  nextAttemptAt: null,
+});
+
+const repositoryOf = ({
+  source,
+  repository,
+}: Extract<JobEvent, { type: 'JobRequested' }>['data']['trigger']): string | null =>
+  repository === null ? null : `${source}/${repository.fullName}`;

@@ -1,0 +1,87 @@
+import { jobHint } from '../messaging/topology.ts';
+import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
+import type { Queryable } from '../platform/database.ts';
+import type { DispatchCounts } from './dispatch-counts.ts';
+import { type HintableJob, markHinted, overdueJobs, readNextHints } from './hint-sql.ts';
+import type { HintWindow } from './hint-window.ts';
+import { publishAll } from './publish-all.ts';
+import { mayHaveLost } from './queue-depth.ts';
+import { IDLE_MS, type Reaction } from './reaction.ts';
+
+/** How soon to look whether the broker is back. */
+const NOT_READY_MS = 100;
+
+/** After so many times `redispatchAfterMs`, a hint is published again even if the queues look full. */
+const LONG_OVERDUE = 10;
+
+/**
+ * Publishes a hint for each job that a worker may take, and again when nobody took it in time. A hint that is lost, or
+ * published twice, costs time and nothing else: the log decides who has the job.
+ */
+export class JobHints implements Reaction {
+  readonly name = 'job hints';
+  /** Whether jobs were left without a hint because enough are out. */
+  isFull = false;
+  private nextRepeatAt = 0;
+  private places = 0;
+
+  constructor(
+    private readonly parts: Readonly<{
+      database: Queryable;
+      transport: Pick<Transport, 'publish' | 'isReady' | 'queues'>;
+      window: HintWindow;
+      counts: DispatchCounts;
+      redispatchAfterMs: number;
+      clock: () => Date;
+    }>,
+  ) {}
+
+  async runOnce(): Promise<number> {
+    const { database, transport, window, redispatchAfterMs } = this.parts;
+    if (!transport.isReady()) return NOT_READY_MS;
+    const size = window.size(this.places);
+    const { hinted, places, oldestMs, jobs } = await readNextHints(database, size);
+    this.places = places;
+    this.isFull = hinted + jobs.length >= size;
+    await this.publish(jobs);
+    this.parts.counts.hints += jobs.length;
+    if (oldestMs === null) return jobs.length > 0 ? redispatchAfterMs : IDLE_MS;
+    if (oldestMs >= redispatchAfterMs) await this.repeat({ hinted, size });
+    const pausedMs = this.nextRepeatAt - this.parts.clock().getTime();
+    return Math.max(redispatchAfterMs - oldestMs, pausedMs, 1);
+  }
+
+  private async publish(jobs: readonly HintableJob[]): Promise<void> {
+    if (jobs.length === 0) return;
+    const { database, transport } = this.parts;
+    const { confirmed, failure } = await publishAll(transport, jobs.map(hint));
+    const sent = jobs.filter((_, index) => confirmed[index]);
+    if (sent.length > 0) await database.query(markHinted(sent));
+    if (sent.length < jobs.length) {
+      throw new Error(
+        `${String(jobs.length - sent.length)} of ${String(jobs.length)} hints were not confirmed`,
+        { cause: failure },
+      );
+    }
+  }
+
+  /** While the queues hold as many hints as are out, none can be lost, and more of them would only pile up. */
+  private async repeat({ hinted, size }: { hinted: number; size: number }): Promise<void> {
+    const { database, transport, redispatchAfterMs, clock, counts } = this.parts;
+    if (clock().getTime() < this.nextRepeatAt) return;
+    const mayBeLost = await mayHaveLost(transport, hinted);
+    const overdueMs = mayBeLost ? redispatchAfterMs : redispatchAfterMs * LONG_OVERDUE;
+    const jobs = await database.query<HintableJob>(overdueJobs(overdueMs, size));
+    await this.publish(jobs);
+    counts.repeatedHints += jobs.length;
+    this.nextRepeatAt = clock().getTime() + redispatchAfterMs / 4;
+  }
+}
+
+const hint = (job: HintableJob): OutgoingMessage => ({
+  ...jobHint(job.workflow, job.phase === 'resumed' ? 'resumed' : 'new'),
+  messageId: `${job.job_id}:${String(job.version)}`,
+  body: { jobId: job.job_id, position: job.position, version: job.version },
+  mandatory: true,
+  priority: job.priority,
+});

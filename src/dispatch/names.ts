@@ -1,0 +1,3 @@
+/** The followers of this folder, as their checkpoints are named. */
+export const DISPATCH = 'dispatch';
+export const RELAY = 'relay';

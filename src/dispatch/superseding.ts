@@ -1,0 +1,44 @@
+import type { Queryable } from '../platform/database.ts';
+import { derivedId } from '../platform/ids.ts';
+import { type Statement, sql } from '../platform/sql.ts';
+import { type Order, type OrderParts, carryOut } from './carry-out.ts';
+import { forEachPage } from './job-pages.ts';
+import { IDLE_MS, type Reaction } from './reaction.ts';
+
+type Outdated = Readonly<{ job_id: string; superseded_by: string }>;
+
+/** Ends the open jobs that have a newer one of their key, running or not. */
+export class Superseding implements Reaction {
+  readonly name = 'superseding';
+
+  constructor(
+    private readonly parts: OrderParts & Readonly<{ database: Queryable; clock: () => Date }>,
+  ) {}
+
+  async runOnce(): Promise<number> {
+    const { database, counts } = this.parts;
+    await forEachPage(
+      (after, limit) => database.query<Outdated>(outdatedJobs(after, limit)),
+      async (page) => {
+        counts.superseded += await carryOut(
+          page.map((job) => this.supersede(job)),
+          this.parts,
+        );
+      },
+    );
+    return IDLE_MS;
+  }
+
+  private supersede({ job_id: jobId, superseded_by: by }: Outdated): Order {
+    return {
+      jobId,
+      command: { type: 'SupersedeJob', at: this.parts.clock(), data: { by } },
+      commandId: derivedId('supersede', jobId, by),
+    };
+  }
+}
+
+const outdatedJobs = (after: string, limit: number): Statement => sql`
+  select job_id, superseded_by from dispatch.jobs
+  where superseded_by is not null and job_id > ${after}
+  order by job_id limit ${limit}`;
