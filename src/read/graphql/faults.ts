@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { type ExecutionResult, GraphQLError } from 'graphql';
+import { GraphQLError } from 'graphql';
 
 import type { Logger } from '../../platform/logger.ts';
 
@@ -20,8 +20,11 @@ export function maskedError(error: GraphQLError, logger: Logger): GraphQLError {
   });
 }
 
-/** A result with the faults in it masked. */
-export function masked<Result extends ExecutionResult>(result: Result, logger: Logger): Result {
-  if (result.errors === undefined) return result;
-  return { ...result, errors: result.errors.map((error) => maskedError(error, logger)) };
+type Erroneous = { data?: Record<string, unknown> | null; errors: GraphQLError[] };
+
+/** The result with the faults in it masked; undefined when there are no errors in it, and it can go as it is. */
+export function masked(result: object, logger: Logger): Erroneous | undefined {
+  // The transports' types of a result differ in what may be undefined; each may carry errors.
+  const { errors, ...rest } = result as Partial<Erroneous>;
+  return errors && { ...rest, errors: errors.map((error) => maskedError(error, logger)) };
 }

@@ -2,7 +2,7 @@ import { type ExecutionArgs, GraphQLError, type GraphQLSchema, parse } from 'gra
 
 import type { Access } from '../../platform/access.ts';
 import type { Queryable } from '../../platform/database.ts';
-import { apiContext, refused } from './context.ts';
+import { type ApiContext, apiContext, refused } from './context.ts';
 import { checkOperation, MAX_TOKENS } from './limits.ts';
 
 /** What the live transports need to serve the schema. */
@@ -14,12 +14,16 @@ type Payload = Readonly<{
   variables?: unknown;
 }>;
 
+/** Ready to run. The transports want a context with any key. */
+type PreparedOperation = ExecutionArgs &
+  Readonly<{ contextValue: ApiContext & Record<PropertyKey, unknown> }>;
+
 /** An operation that came over WebSocket or SSE, ready to run, or what is wrong with it. The same rules as over HTTP. */
 export function prepare(
   { schema, access, database }: LiveApi,
   payload: Payload,
   caller: Readonly<{ authorization: unknown; address: string | undefined }>,
-): ExecutionArgs | readonly GraphQLError[] {
+): PreparedOperation | readonly GraphQLError[] {
   const viewer = access.identify(caller.authorization, caller.address);
   if (typeof viewer === 'string') return [refused(viewer)];
   const operationName =
@@ -30,7 +34,7 @@ export function prepare(
     const document = parse(String(payload.query), { maxLexicalTokens: MAX_TOKENS });
     const errors = checkOperation({ schema, document, operationName, variables: variableValues });
     if (errors.length > 0) return errors;
-    const contextValue = apiContext(database, viewer);
+    const contextValue = { ...apiContext(database, viewer) };
     return {
       schema,
       document,

@@ -3,15 +3,19 @@ import { createHandler } from 'graphql-sse/lib/use/fastify';
 
 import type { Logger } from '../../platform/logger.ts';
 import type { ConnectionCounter } from './connection-counter.ts';
+import type { ApiContext } from './context.ts';
 import { masked } from './faults.ts';
 import { type LiveApi, prepare } from './operation.ts';
+
+/** How `graphql-sse` wants a context to look. */
+type SseContext = ApiContext & Record<PropertyKey, unknown>;
 
 /** GraphQL over server-sent events, one connection for each operation: `curl -N` is a client. */
 export function serveSse(
   fastify: FastifyInstance,
   api: LiveApi & Readonly<{ path: string; logger: Logger; connections: ConnectionCounter }>,
 ): void {
-  const handler = createHandler({
+  const handler = createHandler<SseContext>({
     schema: api.schema,
     // Only the mode of distinct connections: a token would ask for the other one.
     authenticate: () => '',

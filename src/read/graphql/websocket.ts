@@ -91,7 +91,10 @@ function options(
         context.connectionParams?.['authorization'] ?? request.headers.authorization;
       return prepare(api, payload, { authorization, address: request.socket.remoteAddress });
     },
-    onNext: (_context, _id, _payload, _args, result) => masked(result, api.logger),
+    onNext: (...[, , , , result]) => {
+      const shown = masked(result, api.logger);
+      return shown && { ...shown, errors: shown.errors.map((error) => error.toJSON()) };
+    },
   };
 }
 
