@@ -14,6 +14,8 @@ export type HttpLimits = Readonly<{
 }>;
 
 const MAX_HEADER_BYTES = 16_384;
+/** Git hosts send some twenty. */
+const MAX_HEADERS = 128;
 const SOURCE_PATH = /^\/webhooks\/[^/?#]+$/;
 
 /**
@@ -43,7 +45,7 @@ export function createHttpServer(limits: HttpLimits): FastifyInstance {
     done(null);
   });
   server.addHook('onRequest', (request, reply, done) => {
-    const refused = misdirected(request.raw);
+    const refused = refusal(request.raw);
     if (refused === null) {
       done();
       return;
@@ -60,7 +62,11 @@ export function createHttpServer(limits: HttpLimits): FastifyInstance {
   return server;
 }
 
-function misdirected({ url = '', method }: IncomingMessage): Refused | null {
+/** Why the request needs no closer look. */
+function refusal({ url = '', method, rawHeaders }: IncomingMessage): Refused | null {
+  if (rawHeaders.length > 2 * MAX_HEADERS) {
+    return new Refused('headers-too-large', `There are more than ${String(MAX_HEADERS)} headers`);
+  }
   const [path = ''] = url.split('?', 1);
   if (!SOURCE_PATH.test(path)) return nothingHere();
   if (method === 'POST') return null;

@@ -11,6 +11,8 @@ export type BodyLimits = Readonly<{
   bytes: number;
   /** From now to the last byte. */
   deadlineMs: number;
+  /** Called when the body is wanted: gives leave to send it. */
+  invite?: () => void;
 }>;
 
 /**
@@ -31,6 +33,7 @@ export class BodyReader {
   ): Promise<Result> {
     const declared = Number(request.headers['content-length'] ?? 0);
     if (declared > limits.bytes) throw tooLarge(limits.bytes);
+    limits.invite?.();
     const held = new Held((bytes) => this.take(bytes));
     try {
       return await use(await read(request, limits, held));

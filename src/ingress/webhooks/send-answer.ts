@@ -6,9 +6,12 @@ import type { Answer } from './problem.ts';
 /** How long what is left of a refused body is thrown away before the connection is cut. */
 const LINGER_MS = 2000;
 
+/** What is left of a body as short as this is thrown away to keep the connection. */
+const SHORT_BODY = 65_536;
+
 /**
- * Sends the answer. If the request is not whole, the connection ends with it, but lingers: closing a
- * socket with unread bytes resets it, and then the sender may never see why it was refused.
+ * Sends the answer. If much of the request is still to come the connection ends with the answer, but
+ * lingers: closing a socket with unread bytes resets it, and the sender may never see why it was refused.
  */
 export function sendAnswer(
   request: IncomingMessage,
@@ -16,19 +19,25 @@ export function sendAnswer(
   { status, headers, body }: Answer,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  const isWhole = request.complete;
+  const keep = request.complete || (status !== 408 && isShort(request));
   response.writeHead(status, {
     ...headers,
     'content-length': String(Buffer.byteLength(body)),
     'cache-control': 'no-store',
-    ...(isWhole ? {} : { connection: 'close' }),
+    ...(keep ? {} : { connection: 'close' }),
   });
-  if (isWhole) {
+  if (keep) {
+    request.resume();
     response.end(body);
-    return;
+  } else {
+    response.write(body);
+    linger(request, response);
   }
-  response.write(body);
-  linger(request, response);
+}
+
+/** A sender that waits for leave to send may now send the body or not, so where it ends is unknown. */
+function isShort({ headers }: IncomingMessage): boolean {
+  return headers.expect === undefined && Number(headers['content-length']) <= SHORT_BODY;
 }
 
 const lingering = new WeakSet<Socket>();

@@ -45,8 +45,10 @@ export class WebhookEndpoint {
         headers: flat(request),
         remoteAddress: request.socket.remoteAddress ?? '',
         withBody: (bytes, use) => {
-          if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
-          const limits = { bytes, deadlineMs: this.parts.bodyDeadlineMs };
+          const invite = (): void => {
+            if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+          };
+          const limits = { bytes, deadlineMs: this.parts.bodyDeadlineMs, invite };
           return this.parts.bodies.withBody(request, limits, use);
         },
       });

@@ -58,13 +58,21 @@ export type Vector = Readonly<{
   valid: boolean;
 }>;
 
-const readJson = <T>(name: string): T => JSON.parse(readFileSync(join(FOLDER, name), 'utf8')) as T;
+export type Attack = Readonly<{
+  id: string;
+  name: string;
+  how: string;
+  expect_status: number | string;
+  expect_stored: string;
+}>;
+
+const readJson = (name: string): unknown => JSON.parse(readFileSync(join(FOLDER, name), 'utf8'));
 
 export const readFixture = (file: string): Buffer => readFileSync(join(FOLDER, file));
 
 export function fixtures(...hosts: readonly ProviderName[]): readonly Fixture[] {
   if (!haveFixtures) return [];
-  const { fixtures: all } = readJson<{ fixtures: readonly Fixture[] }>('manifest.json');
+  const { fixtures: all } = readJson('manifest.json') as { fixtures: readonly Fixture[] };
   return hosts.length === 0 ? all : all.filter(({ host }) => hosts.includes(host));
 }
 
@@ -76,8 +84,15 @@ export function fixture(id: string): Fixture {
 
 export function vectors(...hosts: readonly ProviderName[]): readonly Vector[] {
   if (!haveFixtures) return [];
-  const { vectors: all } = readJson<{ vectors: readonly Vector[] }>('signature-vectors.json');
+  const { vectors: all } = readJson('signature-vectors.json') as {
+    vectors: readonly Vector[];
+  };
   return hosts.length === 0 ? all : all.filter(({ host }) => hosts.includes(host));
+}
+
+export function attacks(): readonly Attack[] {
+  if (!haveFixtures) return [];
+  return (readJson('attacks.json') as { attacks: readonly Attack[] }).attacks;
 }
 
 /** The manifest's words for a trigger. A trigger has no place for the title of what is no pull request. */
@@ -86,18 +101,26 @@ export function factsOf(trigger: Omit<Trigger, 'source' | 'deliveryId'>): Record
     provider: trigger.provider,
     event: trigger.event,
     action: trigger.action,
-    repository: trigger.repository?.fullName ?? null,
-    pr_number: trigger.pullRequest?.number ?? null,
     head_sha: trigger.headSha,
     base_sha: trigger.baseSha,
     head_ref: trigger.ref,
-    base_ref: trigger.pullRequest?.baseBranch ?? null,
-    head_repository: trigger.pullRequest?.headRepository ?? null,
     sender_login: trigger.sender,
-    title: trigger.pullRequest?.title ?? null,
-    clone_url: trigger.repository?.cloneUrl ?? null,
+    ...repositoryFacts(trigger.repository),
+    ...pullRequestFacts(trigger.pullRequest),
   };
 }
+
+const repositoryFacts = (repository: Trigger['repository']): Record<string, unknown> => ({
+  repository: repository?.fullName ?? null,
+  clone_url: repository?.cloneUrl ?? null,
+});
+
+const pullRequestFacts = (pullRequest: Trigger['pullRequest']): Record<string, unknown> => ({
+  pr_number: pullRequest?.number ?? null,
+  base_ref: pullRequest?.baseBranch ?? null,
+  head_repository: pullRequest?.headRepository ?? null,
+  title: pullRequest?.title ?? null,
+});
 
 /** The facts that the manifest expects, without what a trigger has no place for. */
 export function expectedFacts({

@@ -5,8 +5,10 @@ import { pathToFileURL } from 'node:url';
 
 import { build } from 'vite';
 
+export type WorkerFile = Readonly<{ url: URL; remove: () => void }>;
+
 /** The worker thread's file, made from the sources: a thread cannot load TypeScript. */
-export async function workerFile(): Promise<{ url: URL; remove: () => void }> {
+export async function workerFile(): Promise<WorkerFile> {
   const outDir = mkdtempSync(join(tmpdir(), 'jobledger-worker-'));
   await build({
     configFile: false,
@@ -14,7 +16,7 @@ export async function workerFile(): Promise<{ url: URL; remove: () => void }> {
     build: {
       outDir,
       ssr: 'src/ingress/webhooks/interpret-worker.ts',
-      rollupOptions: { output: { entryFileNames: 'worker.mjs' } },
+      rolldownOptions: { output: { entryFileNames: 'worker.mjs' } },
     },
   });
   return {
