@@ -27,29 +27,28 @@ export type Answer = Analysis | Readonly<{ error: AnalysisError }>;
 /** `permanent`: asking again would fail again. */
 export type AnalysisError = Readonly<{ message: string; permanent: boolean }>;
 
-const UNREADABLE = (what: string): Error =>
-  new Error(`The signal ast.completed has no analysis in it: ${what}`);
-
 /**
  * Reads a signal's payload, which anybody with the right to send signals may have written. An error may also
- * be a plain text, which is taken for permanent. Throws when it is neither.
+ * be a plain text, and is permanent unless it says otherwise.
  */
 export function parseAnswer(payload: JsonValue): Answer {
-  if (!isRecord(payload)) throw UNREADABLE('it is not an object');
-  const { error, findings } = payload;
+  if (!isRecord(payload)) return unreadable;
+  const { error, findings, findingsLeftOut: left, skipped } = payload;
   if (typeof error === 'string') return { error: { message: error, permanent: true } };
   if (isRecord(error) && typeof error['message'] === 'string') {
     return { error: { message: error['message'], permanent: error['permanent'] !== false } };
   }
-  if (!Array.isArray(findings)) throw UNREADABLE('findings are missing');
-  const left = payload['findingsLeftOut'];
-  const skipped = payload['skipped'];
+  if (!Array.isArray(findings)) return unreadable;
   return {
     findings: findings as readonly Finding[],
     findingsLeftOut: typeof left === 'number' ? left : 0,
     skipped: Array.isArray(skipped) ? (skipped as Analysis['skipped']) : [],
   };
 }
+
+const unreadable: Answer = {
+  error: { message: 'The signal ast.completed has no findings in it', permanent: false },
+};
 
 const isRecord = (value: unknown): value is Readonly<Record<string, JsonValue>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

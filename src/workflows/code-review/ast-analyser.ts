@@ -2,10 +2,10 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
-import type { JsonValue } from '../../sdk/index.ts';
+import { type JsonValue, NonRetriable } from '../../sdk/index.ts';
 import type { Analysis, Answer, Finding } from './analysis.ts';
 import { AnalysisRequest } from './analysis-request.ts';
-import { type MatchOptions, matchFiles } from './ast/matcher.ts';
+import { type MatchOptions, MatcherError, matchFiles } from './ast/matcher.ts';
 import { allowListOf } from './git/allow-list.ts';
 import { type CodeReviewOptions, settingsOf } from './options.ts';
 import { readSources, type Sources } from './read-sources.ts';
@@ -17,9 +17,6 @@ export type AnalyserOptions = CodeReviewOptions &
   }>;
 
 const SHIPPED_RULES = fileURLToPath(new URL('../../../rules', import.meta.url));
-
-/** Told by name, as the worker tells them: asking again would fail again. */
-const PERMANENT = new Set(['NonRetriable', 'MatcherError']);
 
 /**
  * Gives the consumer of `workflow.events.ast` its work: a request in, the payload of `ast.completed` out. What
@@ -45,8 +42,8 @@ export function createAnalyser(
       return cutTo(most, await analysis(sources, rulesDirectory, matching));
     } catch (error) {
       signal.throwIfAborted();
-      const { name, message } = error instanceof Error ? error : new Error(String(error));
-      return failed(message, PERMANENT.has(name));
+      const message = error instanceof Error ? error.message : String(error);
+      return failed(message, error instanceof MatcherError || error instanceof NonRetriable);
     }
   };
 }

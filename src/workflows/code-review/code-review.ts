@@ -1,12 +1,9 @@
 import { defineWorkflow, NonRetriable, type Trigger, type Workflow } from '../../sdk/index.ts';
 import type { WorkflowContext } from '../../sdk/index.ts';
-import { type Analysis, parseAnswer } from './analysis.ts';
+import { type Analysis, type Answer, parseAnswer } from './analysis.ts';
 import type { Diff } from './fetch-diff.ts';
 import { allowListOf } from './git/allow-list.ts';
 import { type CodeReviewOptions, settingsOf } from './options.ts';
-
-/** How often the analyser is asked before the job gives up on it. */
-const ROUNDS = 3;
 
 const BUILT_IN = Symbol.for('jobledger.code-review');
 
@@ -49,27 +46,36 @@ function concurrencyKey({ source, repository, pullRequest }: Trigger): string | 
 
 const NOTHING: Analysis = { findings: [], findingsLeftOut: 0, skipped: [] };
 
+/**
+ * Asks until an answer is good. The log keeps every answer, also a bad one, so each is asked for anew under the
+ * next number, after it has failed one attempt.
+ */
 async function analysisOf(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise<Analysis> {
   if (diff.files.length === 0) return NOTHING;
   ctx.progress(40, `Analysing ${String(diff.files.length)} files`);
-  const { cloneUrl, forkUrl, headSha, headRefs, baseSha, files } = diff;
-  const body = { cloneUrl, forkUrl, headSha, headRefs, baseSha, files };
-  let failure = '';
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    const key = ctx.job.id;
-    const request = { topic: 'ast', body };
-    const signal = await ctx.waitForEvent('ast.completed', { key, timeoutMs, request });
-    if (signal === null) {
-      failure = `no answer came within ${String(timeoutMs / 1000)} seconds`;
-      continue;
-    }
-    const answer = parseAnswer(signal.payload);
+  for (let asked = 1; ; asked += 1) {
+    const answer = await ask(ctx, diff, timeoutMs);
     if (!('error' in answer)) return answer;
     if (answer.error.permanent) throw new NonRetriable(answer.error.message);
-    failure = answer.error.message;
-    if (round < ROUNDS) await ctx.sleep(`before analysis ${String(round + 1)}`, 5000 * round);
+    let isNew = false;
+    await ctx.step(`unanswered ${String(asked)}`, () => {
+      isNew = true;
+      return answer.error.message;
+    });
+    if (isNew) throw new Error(answer.error.message);
   }
-  throw new Error(`The analyser was asked ${String(ROUNDS)} times: ${failure}`);
+}
+
+async function ask(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise<Answer> {
+  const { cloneUrl, forkUrl, headSha, headRefs, baseSha, files } = diff;
+  const signal = await ctx.waitForEvent('ast.completed', {
+    key: ctx.job.id,
+    timeoutMs,
+    request: { topic: 'ast', body: { cloneUrl, forkUrl, headSha, headRefs, baseSha, files } },
+  });
+  if (signal !== null) return parseAnswer(signal.payload);
+  const message = `No analyser answered within ${String(timeoutMs / 1000)} seconds: is a worker running that takes workflow.events.ast?`;
+  return { error: { message, permanent: false } };
 }
 
 function resultOf(diff: Diff, { findings, findingsLeftOut, skipped }: Analysis): object {
