@@ -37,7 +37,7 @@ export async function take(
   { name, generation, indexed }: Generation,
   { database, onProgress }: RebuildOptions,
 ): Promise<Build> {
-  const reader = await claim(database, projection, generation);
+  const reader = await claim(database, { projection, generation, state: 'BUILDING' });
   if (!reader) throw takenOver(name);
   const meter = new ProgressMeter({ name, generation }, onProgress ?? ignore);
   return { reader, indexed, meter };

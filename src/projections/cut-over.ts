@@ -62,21 +62,29 @@ export async function cutOver(green: Reader, options: CutOverOptions): Promise<C
   return result;
 }
 
-/** Locks both checkpoints, so that neither moves until the end of the transaction; gives the live one's. */
+/** Locks both generations and their checkpoints, so that neither moves until the end; gives where the live one is. */
 async function holdStill(
   transaction: Queryable,
   green: Reader,
   blue: number | null,
 ): Promise<bigint> {
-  const blueName = blue === null ? null : followerName(green.projection.name, blue);
+  const { name } = green.projection;
+  const locked = await transaction.query<{ generation: number; state: string }>(sql`
+    select generation, state from projections.generations
+    where name = ${name} and (generation = ${green.generation} or state = 'LIVE')
+    order by generation for update`);
+  const blueName = blue === null ? null : followerName(name, blue);
   const rows = await transaction.query<{ name: string; position: string; epoch: string }>(sql`
     select name, position::text as position, epoch::text as epoch from log.followers
     where name in (${green.name}, ${blueName}) order by name for update`);
-  const mine = rows.find(({ name }) => name === green.name);
-  if (mine?.epoch !== String(green.epoch) || mine.position !== String(green.position)) {
-    throw new CheckpointLost(`Another process rebuilds ${green.projection.name}`);
+  const live = locked.find(({ state }) => state === 'LIVE')?.generation ?? null;
+  const mine = rows.find((row) => row.name === green.name);
+  if (live !== blue || mine?.epoch !== String(green.epoch)) {
+    throw new CheckpointLost(`Another process rebuilds ${name}, or has cancelled this rebuild`);
   }
-  return BigInt(rows.find(({ name }) => name === blueName)?.position ?? 0);
+  // A commit whose answer was lost: the caller looks where it stands.
+  if (mine.position !== String(green.position)) throw new Error(`${green.name} has moved`);
+  return BigInt(rows.find((row) => row.name === blueName)?.position ?? 0);
 }
 
 /** The tables whose rows differ between the two. */

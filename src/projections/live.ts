@@ -9,12 +9,7 @@ import { isKnown } from './catalog.ts';
 import { readGenerations } from './generations.ts';
 import { ProjectionFault, projectPage } from './page.ts';
 import type { Projection } from './projection.ts';
-import { type Reader, claim, groupByPosition } from './reader.ts';
-
-/** Another process leads now. */
-export class LeadershipLost extends Error {
-  override readonly name = 'LeadershipLost';
-}
+import { type Leader, type Reader, claim, groupByPosition } from './reader.ts';
 
 export type LiveOptions = Readonly<{
   database: Database;
@@ -22,7 +17,7 @@ export type LiveOptions = Readonly<{
   logger: Logger;
   projections: readonly Projection[];
   /** The right to lead: nothing is claimed once somebody has raised the epoch. Without it, nobody else may lead. */
-  leader?: Readonly<{ name: string; epoch: bigint }>;
+  leader?: Leader;
   pageSize?: number;
   poison?: PoisonPolicy;
 }>;
@@ -155,16 +150,22 @@ export class LiveProjections {
       const known = this.readers.find(
         (reader) => reader.projection === projection && reader.generation === wanted.generation,
       );
-      readers.push(known && !lost ? known : await this.claim(projection, wanted.generation, known));
+      const reader =
+        known && !lost ? known : await this.claim(projection, wanted.generation, known);
+      if (reader) readers.push(reader);
     }
     this.readers = readers;
     this.refreshAt = performance.now() + REFRESH_MS;
   }
 
-  private async claim(projection: Projection, generation: number, known?: Live): Promise<Live> {
+  private async claim(
+    projection: Projection,
+    generation: number,
+    known: Live | undefined,
+  ): Promise<Live | null> {
     const { database, leader } = this.options;
-    const reader = await claim(database, projection, generation, leader);
-    if (!reader) throw new LeadershipLost('Another process leads the projections');
+    const reader = await claim(database, { projection, generation, state: 'LIVE' }, leader);
+    if (!reader) return null;
     const { limit = this.pageSize, failures = 0, retryAt = 0 } = known ?? {};
     return { ...reader, limit, failures, retryAt };
   }

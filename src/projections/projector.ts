@@ -7,8 +7,9 @@ import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { PROJECTIONS } from './catalog.ts';
 import { readGenerations } from './generations.ts';
-import { LeadershipLost, LiveProjections, type PoisonPolicy } from './live.ts';
+import { LiveProjections, type PoisonPolicy } from './live.ts';
 import type { Projection } from './projection.ts';
+import { LeadershipLost } from './reader.ts';
 import { rebuild } from './rebuild.ts';
 import { RateMeter } from './rate-meter.ts';
 

@@ -1,6 +1,6 @@
-import type { Queryable } from '../platform/database.ts';
+import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
-import { followerName, tableNames } from './generations.ts';
+import { type Generation, followerName, tableNames } from './generations.ts';
 import type { Projection, TableNames } from './projection.ts';
 
 /** One generation of a projection on its way through the log, and the right to move it. */
@@ -16,23 +16,39 @@ export type Reader = {
 };
 
 /**
- * Takes the right to move a generation from whoever had it: that one's next commit fails. With `leader`, only while
- * that epoch of the leadership lasts. Gives null when the right was not given.
+ * Takes the right to move a generation from whoever had it: that one's next commit fails. Gives null for a generation
+ * that is not in this state, or is paused or failed. With `leader`, only while that epoch of the leadership lasts:
+ * throws `LeadershipLost`.
  */
 export async function claim(
-  database: Queryable,
-  projection: Projection,
-  generation: number,
-  leader?: Readonly<{ name: string; epoch: bigint }>,
+  database: Database,
+  {
+    projection,
+    generation,
+    state,
+  }: Readonly<{
+    projection: Projection;
+    generation: number;
+    state: Generation['state'];
+  }>,
+  leader: Leader | null = null,
 ): Promise<Reader | null> {
   const name = followerName(projection.name, generation);
-  const [row] = await database.query<{ epoch: string; position: string }>(sql`
-    update log.followers set epoch = epoch + 1
-    where name = ${name} and (${leader?.name ?? null}::text is null or exists (
-      select from log.followers as leader
-      where leader.name = ${leader?.name ?? null} and leader.epoch = ${String(leader?.epoch ?? 0n)}
-    ))
-    returning epoch::text as epoch, position::text as position`);
+  const row = await database.transaction(async (transaction) => {
+    await transaction.query(sql`set local idle_in_transaction_session_timeout = '5s'`);
+    // Locked before the checkpoint, as everywhere: what pauses or retires it comes wholly before or wholly after.
+    const [open] = await transaction.query(sql`
+      select from projections.generations
+      where name = ${projection.name} and generation = ${generation} and state = ${state}
+        and not paused and error is null
+      for share`);
+    if (!open) return null;
+    if (leader) await assertLeads(transaction, leader);
+    const [claimed] = await transaction.query<{ epoch: string; position: string }>(sql`
+      update log.followers set epoch = epoch + 1 where name = ${name}
+      returning epoch::text as epoch, position::text as position`);
+    return claimed ?? null;
+  });
   if (!row) return null;
   return {
     projection,
@@ -42,6 +58,20 @@ export async function claim(
     epoch: BigInt(row.epoch),
     position: BigInt(row.position),
   };
+}
+
+/** Who leads, and since which epoch. */
+export type Leader = Readonly<{ name: string; epoch: bigint }>;
+
+/** Another process leads now. */
+export class LeadershipLost extends Error {
+  override readonly name = 'LeadershipLost';
+}
+
+async function assertLeads(database: Queryable, { name, epoch }: Leader): Promise<void> {
+  const [leads] = await database.query(sql`
+    select from log.followers where name = ${name} and epoch = ${String(epoch)}`);
+  if (!leads) throw new LeadershipLost(`Another process leads the ${name}`);
 }
 
 /** Readers that stand at one place, and the next place where others stand: up to there they may share their pages. */

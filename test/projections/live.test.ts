@@ -1,0 +1,289 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+import { raiseEpoch } from '../../src/event-store/checkpoint.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { PROJECTIONS } from '../../src/projections/catalog.ts';
+import {
+  listProjections,
+  pauseProjection,
+  projectionLags,
+  resumeProjection,
+  waitForPosition,
+} from '../../src/projections/control.ts';
+import type { Projection } from '../../src/projections/projection.ts';
+import { PROJECTOR } from '../../src/projections/projector.ts';
+import { LeadershipLost } from '../../src/projections/reader.ts';
+import { rebuild } from '../../src/projections/rebuild.ts';
+import * as a from '../support/jobs.ts';
+import { FaultyDatabase, Killed } from './faulty-database.ts';
+import { Ledger } from './support.ts';
+
+let ledger: Ledger;
+beforeEach(async () => {
+  ledger = await Ledger.open();
+});
+afterEach(() => ledger.close());
+
+const never = new AbortController().signal;
+
+const statusOf = async (name: string) =>
+  (await listProjections(ledger.database)).find((each) => each.name === name && each.live);
+
+/** Some jobs, each with a few events. */
+async function appendJobs(count: number): Promise<void> {
+  await Promise.all(
+    Array.from({ length: count }, () =>
+      ledger.append(newId(), a.requested(), a.started(), a.stepCompleted('one'), a.completed()),
+    ),
+  );
+}
+
+/** Whether the rows are what the whole log makes, each event counted once. */
+async function expectExact(): Promise<void> {
+  const { database, store } = ledger;
+  const results = await rebuild({
+    names: [],
+    database,
+    store,
+    verify: true,
+    shadow: true,
+    fresh: true,
+  });
+  expect(results.map(({ name, outcome, different }) => ({ name, outcome, different }))).toEqual(
+    PROJECTIONS.map(({ name }) => ({ name, outcome: 'compared', different: [] })),
+  );
+}
+
+describe('exactly once', () => {
+  test.each([0, 1, 2, 3, 4, 5, 'after-commit'] as const)(
+    'rows and checkpoint are stored together, also when the process dies at moment %s',
+    async (dieAt) => {
+      const faulty = new FaultyDatabase(ledger.url);
+      await appendJobs(3);
+      faulty.dieAt = dieAt;
+      await expect(ledger.live({ database: faulty }).round()).rejects.toBeInstanceOf(Killed);
+      await faulty.close();
+      const position = dieAt === 'after-commit' ? 12n : 0n;
+      expect(await statusOf('jobs')).toMatchObject({ position });
+      expect(await ledger.rows('select from read.jobs')).toHaveLength(
+        dieAt === 'after-commit' ? 3 : 0,
+      );
+      await ledger.catchUp();
+      await expectExact();
+    },
+  );
+
+  test('of two that follow at once, each event has one effect', { timeout: 60_000 }, async () => {
+    for (let round = 0; round < 50; round++) {
+      await appendJobs(2);
+      const both = [ledger.live({ pageSize: 2 + (round % 7) }), ledger.live({ pageSize: 3 })];
+      await Promise.all(
+        both.map(async (live) => {
+          while (await live.round());
+        }),
+      );
+    }
+    expect(await ledger.rows('select sum(requested)::int as n from read.job_stats')).toEqual([
+      { n: 100 },
+    ]);
+    await expectExact();
+  });
+
+  test('a zombie that was frozen while another took over commits nothing, and leads no more', async () => {
+    const faulty = new FaultyDatabase(ledger.url);
+    const leads = async () => ({
+      name: PROJECTOR,
+      epoch: await raiseEpoch(ledger.database, PROJECTOR),
+    });
+    await appendJobs(2);
+    const zombie = ledger.live({ database: faulty, leader: await leads(), pageSize: 3 });
+    await zombie.round();
+
+    const thaw = faulty.freeze();
+    const stuck = zombie.round();
+    await faulty.reached;
+    await ledger.catchUp({ leader: await leads() });
+    const before = await ledger.hashes();
+    thaw();
+    await stuck;
+    expect(await ledger.hashes()).toEqual(before);
+    expect(zombie.taken.get('jobs')).toBe(3);
+    await expect(zombie.round()).rejects.toBeInstanceOf(LeadershipLost);
+    await faulty.close();
+    await expectExact();
+  });
+});
+
+describe('reading one’s own writes', () => {
+  test('waits until the live projection has seen the position', async () => {
+    const position = await ledger.append(newId(), a.requested());
+    const seen = waitForPosition(ledger.database, 'jobs', position, {
+      timeoutMs: 10_000,
+      signal: never,
+    });
+    await ledger.catchUp();
+    expect(await seen).toBe(true);
+  });
+
+  test('gives up after its time, and when it is told to', async () => {
+    const options = { timeoutMs: 60, signal: never };
+    expect(await waitForPosition(ledger.database, 'jobs', 1n, options)).toBe(false);
+    const signal = AbortSignal.abort();
+    expect(await waitForPosition(ledger.database, 'jobs', 1n, { timeoutMs: 60_000, signal })).toBe(
+      false,
+    );
+  });
+});
+
+describe('the lag', () => {
+  test('is exact, and zero when there is nothing to do', async () => {
+    expect(await projectionLags(ledger.database)).toEqual(
+      new Map([
+        ['jobs', 0],
+        ['job_stats', 0],
+      ]),
+    );
+    await ledger.append(newId(), a.requested(), a.started(), a.completed());
+    expect(await projectionLags(ledger.database)).toEqual(
+      new Map([
+        ['jobs', 3],
+        ['job_stats', 3],
+      ]),
+    );
+    await ledger.live({ pageSize: 2 }).round();
+    expect(await projectionLags(ledger.database)).toEqual(
+      new Map([
+        ['jobs', 1],
+        ['job_stats', 1],
+      ]),
+    );
+    expect((await statusOf('jobs'))?.lagSeconds).toBeGreaterThan(0);
+    await ledger.catchUp();
+    expect(await projectionLags(ledger.database)).toEqual(
+      new Map([
+        ['jobs', 0],
+        ['job_stats', 0],
+      ]),
+    );
+    expect(await statusOf('jobs')).toMatchObject({ position: 3n, head: 3n, lagSeconds: 0 });
+  });
+
+  test('is zero after events that no projection wants', async () => {
+    const data = { event: 'done', key: null, payload: null };
+    await ledger.append(newId(), { type: 'SignalReceived', at: a.AT, data });
+    const live = await ledger.catchUp();
+    expect(await statusOf('job_stats')).toMatchObject({ position: 1n, lag: 0 });
+    expect(live.unknownEvents).toBe(0);
+  });
+});
+
+describe('an event of a type that this program does not know', () => {
+  const unknown = { type: 'JobDelegated', at: a.AT, data: {} };
+
+  test('is passed over by what is live, and counted', async () => {
+    const id = newId();
+    await ledger.append(id, a.requested(), a.started());
+    await ledger.append(id, unknown);
+    await ledger.append(id, a.completed());
+    const live = await ledger.catchUp();
+    expect(live.unknownEvents).toBe(1);
+    expect(await ledger.rows('select status from read.jobs')).toEqual([{ status: 'COMPLETED' }]);
+  });
+
+  test('stops a rebuild, which says why', async () => {
+    await ledger.append(newId(), a.requested(), a.started());
+    await ledger.append(newId(), unknown);
+    const { database, store } = ledger;
+    await expect(rebuild({ names: ['jobs'], database, store })).rejects.toThrow(
+      'Event 3 is a JobDelegated, which this program does not know',
+    );
+    const building = (await listProjections(database)).find(({ live }) => !live);
+    expect(building).toMatchObject({ name: 'jobs', status: 'FAILED' });
+    expect(building?.error).toContain('JobDelegated');
+  });
+});
+
+describe('pausing', () => {
+  test('stops one projection where it is, and resuming lets it catch up', async () => {
+    await appendJobs(1);
+    const live = await ledger.catchUp();
+    await pauseProjection(ledger.database, 'jobs');
+    await appendJobs(1);
+    while (await live.round());
+    expect(await statusOf('jobs')).toMatchObject({ status: 'PAUSED', position: 4n, lag: 4 });
+    expect(await statusOf('job_stats')).toMatchObject({ status: 'LIVE', position: 8n });
+
+    await resumeProjection(ledger.database, 'jobs');
+    await ledger.catchUp();
+    expect(await statusOf('jobs')).toMatchObject({ status: 'LIVE', lag: 0 });
+    await expectExact();
+  });
+
+  test('is over for a page under way: it commits nothing after the pause', async () => {
+    const faulty = new FaultyDatabase(ledger.url);
+    await appendJobs(1);
+    const thaw = faulty.freeze();
+    const stuck = ledger.live({ database: faulty }).round();
+    await faulty.reached;
+    await pauseProjection(ledger.database, 'jobs');
+    thaw();
+    await stuck.catch(() => false);
+    await faulty.close();
+    expect(await statusOf('jobs')).toMatchObject({ status: 'PAUSED', position: 0n });
+  });
+
+  test('needs a projection of that name', async () => {
+    await expect(pauseProjection(ledger.database, 'nothing')).rejects.toThrow(
+      'There is no projection nothing',
+    );
+  });
+});
+
+describe('an event that a projection cannot take', () => {
+  const poison = { tries: 2, firstMs: 1, maxMs: 2 };
+  const [jobs, ...others] = PROJECTIONS;
+  if (!jobs) throw new Error('no projections');
+  /** Cannot take the start of a job. */
+  const frail: Projection = {
+    ...jobs,
+    write: (page, ...rest) => {
+      if (page.some(({ type }) => type === 'JobStarted')) throw new Error('too hot');
+      return jobs.write(page, ...rest);
+    },
+  };
+  /** Gives Postgres what it refuses. */
+  const wrong: Projection = {
+    ...jobs,
+    write: (page, ...rest) =>
+      page.some(({ type }) => type === 'JobStarted')
+        ? [{ text: 'select 1 / 0', values: [] }]
+        : jobs.write(page, ...rest),
+  };
+
+  test.each([
+    ['its code throws', frail, 'too hot'],
+    ['Postgres refuses', wrong, 'division by zero'],
+  ])(
+    'is found among others, and stops that projection alone, when %s',
+    async (_, broken, reason) => {
+      for (let job = 0; job < 5; job++) await ledger.append(newId(), a.requested());
+      const id = newId();
+      await ledger.append(id, a.requested(), a.started(), a.completed());
+      const live = ledger.live({ projections: [broken, ...others], poison });
+      const stopped = async () => (await statusOf('jobs'))?.status === 'FAILED';
+      while (!(await stopped())) await live.round();
+
+      expect(await statusOf('jobs')).toMatchObject({
+        position: 6n,
+        error: `jobs cannot take event 7 (JobStarted of ${id}): ${reason}`,
+      });
+      while (await live.round());
+      expect(await statusOf('job_stats')).toMatchObject({ status: 'LIVE', lag: 0 });
+
+      await resumeProjection(ledger.database, 'jobs');
+      await ledger.catchUp();
+      expect(await statusOf('jobs')).toMatchObject({ status: 'LIVE', lag: 0, error: null });
+      await expectExact();
+    },
+  );
+});
