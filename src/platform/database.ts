@@ -27,6 +27,10 @@ export class Database implements Queryable {
     this.pool.on('error', (error) => {
       options.logger.warn({ err: error }, 'an idle database connection was lost');
     });
+    // So would one that a transaction holds and is not using just then; its next statement fails, and that is enough.
+    this.pool.on('connect', (client) => {
+      client.on('error', () => {});
+    });
   }
 
   async query<R extends Row = Row>(statement: Statement): Promise<readonly R[]> {

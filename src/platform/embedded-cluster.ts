@@ -1,7 +1,15 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type Place, makeFolder, reachablePrograms } from './embedded-place.ts';
@@ -27,9 +35,10 @@ export function choosePrograms({ data, account }: Place): PostgresPrograms {
   );
 }
 
-/** The owner's password, random and readable by this account only. */
-export function ownPassword(dataDir: string): string {
-  const file = join(dataDir, 'postgres-password');
+/** The owner's password, random and readable by this process's account only. It is kept beside the data, wherever that is. */
+export function ownPassword({ data }: Place): string {
+  const file = `${data}-password`;
+  mkdirSync(dirname(file), { recursive: true });
   if (!existsSync(file)) {
     writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600, flag: 'wx' });
   }

@@ -22,17 +22,20 @@ const OPEN_TO_ALL = '/var/lib/jobledger';
 export function choosePlace(dataDir: string, logger: Logger): Place {
   const wanted = join(resolve(dataDir), 'postgres');
   if (process.getuid?.() !== 0) return { data: wanted, account: null };
-  const data = [wanted, elsewhere(wanted)].find((folder) => existsSync(folder));
-  if (data !== undefined) return { data, account: ownerOf(data) };
-  const account = unprivilegedUser(['postgres', 'node', 'nobody']);
+  const existing = [wanted, elsewhere(wanted)].find((folder) => existsSync(folder));
+  const account = existing === undefined ? chooseAccount() : ownerOf(existing);
   mkdirSync(resolve(dataDir), { recursive: true });
-  if (account === null || canEnter(resolve(dataDir), account)) return { data: wanted, account };
-  const place = { data: elsewhere(wanted), account };
-  logger.info(
-    `Postgres runs as "${account.name}", who is not let into ${resolve(dataDir)}: its data is in ${place.data}`,
-  );
-  return place;
+  const isOpen = account === null || canEnter(resolve(dataDir), account);
+  const data = existing ?? (isOpen ? wanted : elsewhere(wanted));
+  if (data !== wanted) {
+    logger.info(
+      `Postgres doesn't run as root, and only root is let into ${dataDir}: its data is in ${data}`,
+    );
+  }
+  return { data, account };
 }
+
+const chooseAccount = (): Account | null => unprivilegedUser(['postgres', 'node', 'nobody']);
 
 /** Makes an empty folder that belongs to the account. */
 export function makeFolder(folder: string, account: Account | null): void {

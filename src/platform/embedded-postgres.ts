@@ -25,7 +25,7 @@ export async function startEmbeddedPostgres({
 }: Options): Promise<EmbeddedPostgres> {
   mkdirSync(dataDir, { recursive: true });
   const place = choosePlace(dataDir, logger);
-  const password = ownPassword(dataDir);
+  const password = ownPassword(place);
   await takeOver(place, password, logger);
   const programs = choosePrograms(place);
   if (!existsSync(place.data)) await initialise(place, programs, password);
