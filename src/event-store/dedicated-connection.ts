@@ -8,6 +8,7 @@ import type { Statement } from '../platform/sql.ts';
 /** One connection of its own, for what a pool cannot give: locks of a session, LISTEN, one statement at a time. */
 export class DedicatedConnection implements Queryable {
   private readonly loss = new AbortController();
+  private turn: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private readonly client: Client,
@@ -47,9 +48,16 @@ export class DedicatedConnection implements Queryable {
     return this.loss.signal;
   }
 
-  async query<R extends Row = Row>(statement: Statement): Promise<readonly R[]> {
-    const { rows } = await this.client.query<R>(statement.text, [...statement.values]);
-    return rows;
+  /** Statements go one after the other, also when they are asked for at once. */
+  query<R extends Row = Row>(statement: Statement): Promise<readonly R[]> {
+    const answer = this.turn.then(async () => {
+      const { rows } = await this.client.query<R>(statement.text, [...statement.values]);
+      return rows;
+    });
+    this.turn = answer.catch(() => {
+      // For whoever asked, not for whoever comes next.
+    });
+    return answer;
   }
 
   /** Calls `listener` for each notification on a channel that was listened to. */
