@@ -22,6 +22,9 @@ create table projections.generations (
   primary key (name, generation)
 );
 
+-- A number is never used twice: whoever built a generation that was cancelled has no right to another one.
+create sequence projections.generation_numbers as integer start 2;
+
 create unique index generations_one_live on projections.generations (name) where state = 'LIVE';
 
 comment on table projections.generations is

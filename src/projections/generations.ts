@@ -24,23 +24,20 @@ const tableName = (table: string, generation: number): string =>
 export const tableNames = ({ tables }: Projection, generation: number): TableNames =>
   Object.fromEntries(tables.map(({ name }) => [name, tableName(name, generation)]));
 
-/** Every generation there is, the newest first. */
+/** Every generation there is; of a projection's the one that was changed last comes first. */
 export function readGenerations(database: Queryable): Promise<readonly Generation[]> {
   return database.query<Generation>(sql`
     select name, generation, version, state, paused, indexed, error, tables
-    from projections.generations order by name, generation desc`);
+    from projections.generations order by name, updated_at desc, generation desc`);
 }
 
 /** Makes the tables of the next generation, empty and without secondary indexes. */
 export function createGeneration(database: Database, projection: Projection): Promise<Generation> {
   const { name, version, tables } = projection;
   return database.transaction(async (transaction) => {
-    // Two rebuilds at once would both choose the same number.
-    await transaction.query(sql`lock table projections.generations in share row exclusive mode`);
     const [created] = await transaction.query<Generation>(sql`
       insert into projections.generations (name, generation, version, state, tables)
-      select ${name}::text, coalesce(max(generation), 0) + 1, ${version}, 'BUILDING', ${tables.map((table) => table.name)}
-      from projections.generations where name = ${name}
+      values (${name}, nextval('projections.generation_numbers'), ${version}, 'BUILDING', ${tables.map((table) => table.name)})
       returning name, generation, version, state, paused, indexed, error, tables`);
     if (!created) throw new Error(`No generation of ${name} was made`);
     const { generation } = created;

@@ -106,12 +106,13 @@ async function runPage(
 ): Promise<void> {
   const to = page.at(-1)?.position;
   if (to === undefined) return;
-  for (const { reader, statements } of plans) {
-    for (const statement of statements) await queryFor(reader, page, transaction, statement);
-  }
+  // First, so that whoever has lost the right ends with that, and not with rows that it finds there.
   for (const { reader } of plans) {
     const { name, epoch, position } = reader;
     await moveCheckpoint(transaction, { name, epoch, from: position, to });
+  }
+  for (const { reader, statements } of plans) {
+    for (const statement of statements) await queryFor(reader, page, transaction, statement);
   }
 }
 

@@ -31,7 +31,7 @@ test.each(PROJECTIONS.map((projection) => [projection.name, projection] as const
   async (_, projection) => {
     const { generation, version, tables } = await createGeneration(ledger.database, projection);
     await finishTables(ledger.database, projection, generation);
-    expect({ generation, version }).toEqual({ generation: 2, version: 1 });
+    expect(version).toBe(1);
     for (const table of tables)
       expect(await shapeOf(table, 1)).toBe(await shapeOf(table, generation));
   },
