@@ -250,6 +250,7 @@ describe('what cannot be analysed', () => {
     );
 
     expect(found.skipped).toEqual([
+      { file: 'large.ts', reason: 'it is binary, or larger than 100000 bytes' },
       { file: 'long.ts', reason: 'it has a line of more than 5000 characters' },
     ]);
     expect(places(found.findings)).toEqual(['fine.ts:1 no-debugger']);

@@ -78,15 +78,17 @@ async function ask(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise
   return { error: { message, permanent: false } };
 }
 
-function resultOf(diff: Diff, { findings, findingsLeftOut, skipped }: Analysis): object {
+function resultOf(diff: Diff, analysis: Analysis): object {
   const { repository, baseSha, headSha, filesChanged, filesLeftOut, files } = diff;
+  const { findings, findingsLeftOut } = analysis;
+  const skipped = [...diff.skipped, ...analysis.skipped];
   const isCut = filesLeftOut > 0 || findingsLeftOut > 0;
   return {
     repository,
     baseSha,
     headSha,
     filesChanged,
-    filesAnalysed: files.length - skipped.length,
+    filesAnalysed: files.length - analysis.skipped.length,
     findings,
     ...(skipped.length > 0 && { skipped }),
     ...(isCut && { truncated: { files: filesLeftOut, findings: findingsLeftOut } }),

@@ -1,7 +1,7 @@
 import type { JsonValue, Trigger } from '../../sdk/index.ts';
 import { changeRequestOf } from './change-request.ts';
 import type { AllowList } from './git/allow-list.ts';
-import { type ChangedFile, changesBetween } from './git/changes.ts';
+import { type ChangedFile, type Changes, changesBetween } from './git/changes.ts';
 import { fetchChange } from './git/fetch-commits.ts';
 import { withRepository } from './git/repository-cache.ts';
 import type { Settings } from './options.ts';
@@ -19,6 +19,7 @@ export type Diff = Readonly<{
   baseSha: string;
   filesChanged: number;
   filesLeftOut: number;
+  skipped: Changes['skipped'];
   files: readonly ChangedFile[];
 }> &
   JsonValue;

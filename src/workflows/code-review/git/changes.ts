@@ -17,12 +17,15 @@ export type Changes = Readonly<{
   /** All that the change touches, also what no rule can read. */
   filesChanged: number;
   files: readonly ChangedFile[];
+  /** Changed files that have no lines to analyse. */
+  skipped: readonly Readonly<{ file: string; reason: string }>[];
   /** Files that could have been analysed and were left out, for there were too many. */
   filesLeftOut: number;
 }>;
 
 const MIB = 1024 * 1024;
 const PATH_LENGTH = 500;
+const MOST_SKIPPED = 50;
 const DIFF = [
   'diff',
   '--no-color',
@@ -53,12 +56,22 @@ export async function changesBetween(
     onOutput: (chunk) => lines.push(chunk),
     maxOutputBytes: 512 * MIB,
   });
-  const files = parseRaw(raw).flatMap(({ oldBlob, blob, path }) => {
+  const entries = parseRaw(raw);
+  const files = entries.flatMap(({ oldBlob, blob, path }) => {
     const added = lines.of(oldBlob, blob);
     return added.length === 0 ? [] : [{ path, blob, added }];
   });
   const kept = within(files, limits);
-  return { filesChanged: countNul(names), files: kept, filesLeftOut: files.length - kept.length };
+  const reason = `it is binary, or larger than ${String(limits.fileBytes)} bytes`;
+  return {
+    filesChanged: countNul(names),
+    files: kept,
+    filesLeftOut: files.length - kept.length,
+    skipped: entries
+      .filter(({ oldBlob, blob }) => lines.isUnread(oldBlob, blob))
+      .slice(0, MOST_SKIPPED)
+      .map(({ path }) => ({ file: path.slice(0, PATH_LENGTH), reason })),
+  };
 }
 
 type RawEntry = Readonly<{ oldBlob: string; blob: string; path: string }>;

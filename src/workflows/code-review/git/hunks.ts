@@ -10,7 +10,9 @@ const LINE_BYTES = 300;
  */
 export class AddedLines {
   readonly #ranges = new Map<string, LineRange[]>();
+  readonly #unread = new Set<string>();
   #current: LineRange[] = [];
+  #file = '';
   #line = '';
 
   push(chunk: Buffer): void {
@@ -26,15 +28,22 @@ export class AddedLines {
     return this.#ranges.get(`${oldId}..${newId}`) ?? [];
   }
 
+  /** Whether git saw no lines in it, for it is binary or too large. */
+  isUnread(oldId: string, newId: string): boolean {
+    return this.#unread.has(`${oldId}..${newId}`);
+  }
+
   #read(): void {
     const line = this.#line;
     this.#line = '';
     const index = /^index ([0-9a-f]+\.\.[0-9a-f]+)/.exec(line);
     if (index?.[1] !== undefined) {
       this.#current = [];
-      this.#ranges.set(index[1], this.#current);
+      [, this.#file] = index;
+      this.#ranges.set(this.#file, this.#current);
       return;
     }
+    if (line.startsWith('Binary files ')) this.#unread.add(this.#file);
     const hunk = /^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@/.exec(line);
     if (!hunk) return;
     const from = Number(hunk[1]);

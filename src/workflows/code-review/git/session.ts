@@ -83,7 +83,6 @@ const remoteConfiguration = (remotes: Remotes): readonly string[] =>
   Object.entries(remotes).flatMap(([name, { href }]) => [
     `remote.${name}.url=${href}`,
     `remote.${name}.promisor=true`,
-    `remote.${name}.partialclonefilter=blob:none`,
   ]);
 
 /**
