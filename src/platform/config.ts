@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 import type { LogLevel } from './logger.ts';
-import { type WebhookSource, readSources } from './webhook-sources.ts';
+import { SOURCE_VARIABLES, type WebhookSource, readSources } from './webhook-sources.ts';
 
 export type ApiKeyRole = 'viewer' | 'operator' | 'admin';
 
@@ -109,6 +109,12 @@ const Environment = z.object({
   API_KEYS: apiKeys,
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:'),
 });
+
+/** The names of all variables that are read; whatever else is in the environment is none of ours. */
+export const VARIABLES: readonly string[] = [
+  ...Object.keys(Environment.shape),
+  ...SOURCE_VARIABLES,
+];
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -40,9 +40,19 @@ const FileOfSources = z.array(
       .min(1),
     repositories: z.array(z.string()).optional(),
     maxPerMinute: z.int().min(1).optional(),
-    allowedIps: z.array(z.string()).optional(),
+    allowedIps: z
+      .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'an address or a CIDR range'))
+      .optional(),
   }),
 );
+
+const secretVariable = (provider: string): string =>
+  `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
+
+export const SOURCE_VARIABLES: readonly string[] = [
+  ...PROVIDERS.map(secretVariable),
+  'WEBHOOK_SOURCES',
+];
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -62,7 +72,7 @@ export function readSources(
 
 function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
   return PROVIDERS.flatMap((provider) => {
-    const variable = `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
+    const variable = secretVariable(provider);
     const text = env[variable];
     if (text === undefined) return [];
     const values = text.split(/\s+/).filter((value) => value !== '');

@@ -1,0 +1,164 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { ConfigError, VARIABLES, readConfig } from '../../src/platform/config.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'jobledger-config-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function mistakesOf(env: Record<string, string>): readonly string[] {
+  try {
+    readConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
+
+test('an empty environment has the defaults of the contract', () => {
+  expect(readConfig({})).toEqual({
+    databaseUrl: null,
+    databaseReadUrl: null,
+    databasePoolMax: null,
+    rabbitmqUrl: null,
+    redisUrl: null,
+    host: null,
+    ingressPort: 3332,
+    apiPort: 3331,
+    adminPort: 0,
+    workflows: null,
+    workerConcurrency: 10,
+    leaseMs: 15_000,
+    shutdownGraceMs: 25_000,
+    redispatchAfterMs: 30_000,
+    logLevel: 'info',
+    dataDir: '.jobledger',
+    cloneAllow: null,
+    apiKeys: [],
+    otlpEndpoint: null,
+    sources: [],
+  });
+});
+
+test('an empty variable is one that is not set', () => {
+  expect(readConfig({ DATABASE_URL: '', API_PORT: '', CLONE_ALLOW: '', DATA_DIR: '' })).toEqual(
+    readConfig({}),
+  );
+});
+
+test('every variable arrives at its place', () => {
+  const config = readConfig({
+    DATABASE_URL: 'postgres://u:p@db/jobledger',
+    DATABASE_READ_URL: 'postgresql://replica/jobledger',
+    DATABASE_POOL_MAX: '20',
+    RABBITMQ_URL: 'amqps://mq',
+    REDIS_URL: 'redis://cache',
+    HOST: '0.0.0.0',
+    INGRESS_PORT: '1',
+    API_PORT: '2',
+    ADMIN_PORT: '3',
+    WORKFLOWS: './mine.js',
+    WORKER_CONCURRENCY: '4',
+    LEASE_MS: '5000',
+    SHUTDOWN_GRACE_MS: '0',
+    REDISPATCH_AFTER_MS: '600',
+    LOG_LEVEL: 'debug',
+    DATA_DIR: '/data',
+    CLONE_ALLOW: 'https://git.example/ https://other.example/x',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318',
+  });
+  expect(config).toMatchObject({
+    databaseUrl: 'postgres://u:p@db/jobledger',
+    databaseReadUrl: 'postgresql://replica/jobledger',
+    databasePoolMax: 20,
+    rabbitmqUrl: 'amqps://mq',
+    redisUrl: 'redis://cache',
+    host: '0.0.0.0',
+    ingressPort: 1,
+    apiPort: 2,
+    adminPort: 3,
+    workflows: './mine.js',
+    workerConcurrency: 4,
+    leaseMs: 5000,
+    shutdownGraceMs: 0,
+    redispatchAfterMs: 600,
+    logLevel: 'debug',
+    dataDir: '/data',
+    cloneAllow: ['https://git.example/', 'https://other.example/x'],
+    otlpEndpoint: 'http://otel:4318',
+  });
+  expect(Object.isFrozen(config)).toBe(true);
+});
+
+test('all mistakes are reported together', () => {
+  const mistakes = mistakesOf({
+    DATABASE_URL: 'mysql://db',
+    API_PORT: '70000',
+    INGRESS_PORT: 'http',
+    WORKER_CONCURRENCY: '0',
+    LEASE_MS: '1500.5',
+    LOG_LEVEL: 'loud',
+    GITHUB_WEBHOOK_SECRET: '',
+  });
+  expect(mistakes.map((mistake) => mistake.split(':')[0])).toEqual([
+    'DATABASE_URL',
+    'INGRESS_PORT',
+    'API_PORT',
+    'WORKER_CONCURRENCY',
+    'LEASE_MS',
+    'LOG_LEVEL',
+    'GITHUB_WEBHOOK_SECRET',
+  ]);
+});
+
+test('no secret is in a message', () => {
+  const secret = 'hunter2hunter2';
+  writeFileSync(join(folder, 'sources.json'), `[{ "secrets": [{ "value": "${secret}" `);
+  expect(() =>
+    readConfig({
+      DATABASE_URL: `mysql://u:${secret}@db`,
+      RABBITMQ_URL: secret,
+      API_KEYS: `name:owner:${secret} ${secret}`,
+      WEBHOOK_SOURCES: join(folder, 'sources.json'),
+    }),
+  ).toThrow(expect.objectContaining({ message: expect.not.stringContaining(secret) }) as Error);
+});
+
+test('API keys have a name, a role and a key', () => {
+  const key = 'k'.repeat(16);
+  expect(readConfig({ API_KEYS: `ci:viewer:${key}, boss:admin:${key}:x` }).apiKeys).toEqual([
+    { name: 'ci', role: 'viewer', key },
+    { name: 'boss', role: 'admin', key: `${key}:x` },
+  ]);
+  expect(mistakesOf({ API_KEYS: 'ci:viewer:short' })).toEqual([
+    expect.stringContaining('API_KEYS: entry 1 is not name:role:key'),
+  ]);
+});
+
+test('.env.example lists every variable, and no other', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../.env.example'), 'utf8');
+  const listed = [...text.matchAll(/^(?:# )?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name);
+  expect(new Set(listed)).toEqual(new Set(VARIABLES));
+});
+
+test('.env.example explains every variable in a line of its own, and is valid as it is', () => {
+  const text = readFileSync(join(import.meta.dirname, '../../.env.example'), 'utf8');
+  const set = Object.fromEntries(
+    [...text.matchAll(/^([A-Z][A-Z_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+  );
+  expect(() => readConfig(set)).not.toThrow();
+  const lines = text.split('\n');
+  for (const name of Object.keys(set)) {
+    const before = lines[lines.findIndex((line) => line.startsWith(`${name}=`)) - 1];
+    expect(before).toMatch(/^# .*\.$/);
+  }
+});
