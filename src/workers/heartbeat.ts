@@ -5,7 +5,7 @@ import type { Queryable } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import { sql } from '../platform/sql.ts';
-import { linked, manyListeners, onAbort, within } from './abort.ts';
+import { ABORTED, linked, manyListeners, onAbort, orAborted, within } from './abort.ts';
 
 /** The right to run jobs under this id, for as long as the heartbeat reaches the database. */
 export type Lease = Readonly<{ workerId: string; lost: AbortSignal }>;
@@ -76,7 +76,7 @@ export class Heartbeat {
   private async register(workerId: string, signal: AbortSignal): Promise<number | null> {
     for (let tries = 1; !signal.aborted; tries++) {
       const at = performance.now();
-      if (await this.beat(workerId, this.options.leaseMs)) return at;
+      if (await this.beat(workerId, this.options.leaseMs, signal)) return at;
       await pause(backoffMs(tries), signal);
     }
     return null;
@@ -113,7 +113,7 @@ export class Heartbeat {
       const at = performance.now();
       // A process that stood still for a lease has lost it too, whatever the next beat says.
       if (at >= beatAt + leaseMs) return true;
-      if (await this.beat(workerId, beatAt + leaseMs - at)) {
+      if (await this.beat(workerId, beatAt + leaseMs - at, signal)) {
         beatAt = at;
         failures = 0;
       } else {
@@ -130,8 +130,8 @@ export class Heartbeat {
     unlink();
   }
 
-  /** Writes the row; whether that was done within the time. */
-  private async beat(workerId: string, timeoutMs: number): Promise<boolean> {
+  /** Writes the row; whether that was done within the time and before the abort. */
+  private async beat(workerId: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     const { database, running, concurrency, version, host = hostname(), logger } = this.options;
     try {
       const written = database.query(sql`
@@ -141,7 +141,8 @@ export class Heartbeat {
           ${concurrency}, ${this.draining}, ${version})
         on conflict (id) do update set last_seen_at = excluded.last_seen_at,
           running = excluded.running, draining = excluded.draining`);
-      if (await within(written, timeoutMs)) return true;
+      const done = await orAborted(within(written, timeoutMs), signal);
+      if (done === ABORTED || done) return done === true;
       logger.warn({ workerId, timeoutMs }, 'a heartbeat got no answer');
     } catch (error) {
       logger.warn({ err: error, workerId }, 'a heartbeat failed');

@@ -31,6 +31,7 @@ type Running = Readonly<
 export class RunningJobs {
   private readonly running = new Set<Running>();
   private readonly onIdle = new Set<() => void>();
+  private readonly recent = new Map<string, JobNotice>();
   private draining = false;
 
   get size(): number {
@@ -54,6 +55,8 @@ export class RunningJobs {
       job.lost.abort(leaseLost.reason);
     });
     if (this.draining) job.drain.abort();
+    const notice = this.recent.get(jobId);
+    if (notice !== undefined) lose(job, notice);
     this.running.add(job);
     try {
       return await run({
@@ -70,12 +73,20 @@ export class RunningJobs {
 
   /** Takes the jobs of the notices away from the runs that began before them. */
   heed(notices: readonly JobNotice[]): void {
-    for (const { jobId, type, position } of notices) {
+    for (const notice of notices) {
+      this.remember(notice);
       for (const job of this.running) {
-        if (job.jobId !== jobId || position <= job.since) continue;
-        job.lost.abort(new Error(LOSSES[type] ?? type));
+        if (job.jobId === notice.jobId) lose(job, notice);
       }
     }
+  }
+
+  /** The log may tell of a cancellation before the claim has its answer. */
+  private remember(notice: JobNotice): void {
+    this.recent.delete(notice.jobId);
+    this.recent.set(notice.jobId, notice);
+    const [oldest] = this.recent.keys();
+    if (this.recent.size > MAX_RECENT && oldest !== undefined) this.recent.delete(oldest);
   }
 
   /** Stops each at its next boundary, also what starts from now on. */
@@ -106,4 +117,10 @@ export class RunningJobs {
     for (const resolve of this.onIdle) resolve();
     this.onIdle.clear();
   }
+}
+
+const MAX_RECENT = 1_000;
+
+function lose(job: Running, { type, position }: JobNotice): void {
+  if (position > job.since) job.lost.abort(new Error(LOSSES[type] ?? type));
 }

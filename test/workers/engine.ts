@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { InMemoryEventStore } from '../../src/event-store/in-memory-event-store.ts';
+import { LocalLogHints } from '../../src/event-store/log-hints.ts';
 import type { Recorded } from '../../src/events/event.ts';
 import type { JobEvent, JobRequest } from '../../src/events/job.ts';
 import { createLogger } from '../../src/platform/logger.ts';
@@ -21,10 +22,12 @@ export const silent = createLogger('silent', 'test');
 
 /** A log in memory with the job's own rules, and runs upon it without any transport. */
 export function engine() {
-  const store = new InMemoryEventStore();
+  const hints = new LocalLogHints();
+  const store = new InMemoryEventStore({ hints });
   const door = inMemoryDoor(store);
   return {
     store,
+    hints,
     door,
 
     request: async (change: Partial<JobRequest> = {}): Promise<string> => {
