@@ -17,8 +17,11 @@ import { type Touched, writePage } from './control-tables.ts';
 import { DISPATCHED_TYPES, foldPage } from './fold-page.ts';
 import { DISPATCH } from './names.ts';
 
+/** Statements, and transactions of them. */
+export type Transactional = Queryable & Pick<Database, 'transaction'>;
+
 export type ControlFollowerParts = Readonly<{
-  database: Database;
+  database: Transactional;
   store: EventStore;
   hints: Pick<LogHints, 'heard' | 'wait'>;
   logger: Logger;
@@ -110,7 +113,7 @@ async function begin(transaction: Queryable): Promise<void> {
  * Empties the control tables and sets the follower to the beginning of the log: it derives all of it again. Jobs wait
  * meanwhile; whoever leads begins a new term.
  */
-export async function resetDispatch(database: Database): Promise<void> {
+export async function resetDispatch(database: Transactional): Promise<void> {
   await database.transaction(async (transaction) => {
     await begin(transaction);
     await transaction.query(sql`

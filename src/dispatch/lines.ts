@@ -12,10 +12,9 @@ export async function straightenLines(
   transaction: Queryable,
   lines: readonly Line[],
 ): Promise<void> {
-  const queues = lines.filter(({ strategy }) => strategy === 'queue');
-  if (queues.length > 0) await freeFirst(transaction, queues);
-  const superseding = lines.filter(({ strategy }) => strategy === 'supersede');
-  if (superseding.length > 0) await nameNewest(transaction, superseding);
+  if (lines.length === 0) return;
+  await freeFirst(transaction, lines);
+  await nameNewest(transaction, lines);
 }
 
 async function freeFirst(transaction: Queryable, lines: readonly Line[]): Promise<void> {
@@ -43,8 +42,10 @@ async function nameNewest(transaction: Queryable, lines: readonly Line[]): Promi
              case when older.requested_position < newest.requested_position then newest.job_id end
                as newest
       from (
-        select distinct workflow, key
-        from json_to_recordset(${JSON.stringify(lines)}) as line (workflow text, key text)
+        select workflow, key, bool_or(strategy = 'supersede') as superseding
+        from json_to_recordset(${JSON.stringify(lines)})
+          as line (workflow text, key text, strategy text)
+        group by workflow, key
       ) as line
       left join lateral (
         select job_id, requested_position from dispatch.jobs
@@ -54,6 +55,8 @@ async function nameNewest(transaction: Queryable, lines: readonly Line[]): Promi
       ) as newest on true
       join dispatch.jobs as older
         on older.workflow = line.workflow and older.concurrency_key = line.key
+      -- A line that only queues is not read to its end.
+      where superseding or newest.job_id is not null
     ) as line
     where job.job_id = line.job_id and job.superseded_by is distinct from line.newest`);
 }
