@@ -52,20 +52,41 @@ export function matches(matchers: readonly TriggerMatcher[], trigger: Trigger): 
 }
 
 function matchesOne(matcher: TriggerMatcher, trigger: Trigger): boolean {
-  const values: Record<keyof TriggerMatcher, string | null> = {
-    provider: trigger.provider,
-    source: trigger.source,
-    event: trigger.event,
-    action: trigger.action,
-    repository: trigger.repository?.fullName ?? null,
-    ref: trigger.ref,
-    baseBranch: trigger.pullRequest?.baseBranch ?? null,
-    sender: trigger.sender,
-  };
   return Object.entries(matcher).every(([field, wanted]) => {
-    const value = values[field as keyof TriggerMatcher];
+    // `mistakeOfMatchers` lets no other field into a workflow.
+    const value = FIELDS[field as keyof TriggerMatcher](trigger);
     return (
       value !== null && (typeof wanted === 'string' ? wanted === value : wanted.includes(value))
     );
   });
 }
+
+const FIELDS: Readonly<Record<keyof TriggerMatcher, (trigger: Trigger) => string | null>> = {
+  provider: ({ provider }) => provider,
+  source: ({ source }) => source,
+  event: ({ event }) => event,
+  action: ({ action }) => action,
+  repository: ({ repository }) => repository?.fullName ?? null,
+  ref: ({ ref }) => ref,
+  baseBranch: ({ pullRequest }) => pullRequest?.baseBranch ?? null,
+  sender: ({ sender }) => sender,
+};
+
+/** What is wrong with the matchers of a workflow that no type has checked, or null. */
+export function mistakeOfMatchers(matchers: unknown): string | null {
+  if (!Array.isArray(matchers)) return 'on is a list of matchers';
+  for (const matcher of matchers as readonly unknown[]) {
+    if (typeof matcher !== 'object' || matcher === null) return 'on is a list of objects';
+    for (const [field, wanted] of Object.entries(matcher)) {
+      if (!Object.hasOwn(FIELDS, field)) {
+        return `on has no field "${field}": it has ${Object.keys(FIELDS).join(', ')}`;
+      }
+      if (!isOneOrMore(wanted)) return `on.${field} is a text or a list of texts`;
+    }
+  }
+  return null;
+}
+
+const isOneOrMore = (wanted: unknown): wanted is OneOrMore =>
+  typeof wanted === 'string' ||
+  (Array.isArray(wanted) && wanted.every((one) => typeof one === 'string'));

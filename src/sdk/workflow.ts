@@ -1,4 +1,4 @@
-import type { JsonValue, Trigger, TriggerMatcher } from './trigger.ts';
+import { type JsonValue, type Trigger, type TriggerMatcher, mistakeOfMatchers } from './trigger.ts';
 
 export type JobView = Readonly<{
   id: string;
@@ -85,34 +85,63 @@ export type Workflow = Readonly<
 
 const DEFAULT_RETRY: RetryOptions = { maxAttempts: 5, firstDelayMs: 1000, maxDelayMs: 300_000 };
 
-/** Checks a definition and fills in the defaults; throws a TypeError that names what is wrong. */
+/**
+ * Makes a workflow of a definition: checks it, and fills in the defaults. Throws a TypeError that names what is wrong,
+ * so that a mistake is seen when the program starts and not with the first job.
+ *
+ * `run` is called anew for each attempt and after each wait; what it did in a `step` is not done again. So keep what
+ * has effects, and what gives another value each time, inside of steps, and `await` each step and wait.
+ */
 export function defineWorkflow(definition: WorkflowDefinition): Workflow {
   const { name, on = [], concurrency = null, priority = 5, run } = definition;
-  const retry = { ...DEFAULT_RETRY, ...definition.retry };
-  const mistake = mistakeOf({ name, priority, retry });
-  if (mistake !== null) throw new TypeError(`Workflow "${name}": ${mistake}`);
-  return { name, on, concurrency, priority, retry, run };
+  const workflow = {
+    name,
+    on,
+    concurrency,
+    priority,
+    retry: { ...DEFAULT_RETRY, ...definition.retry },
+    run,
+  };
+  for (const check of CHECKS) {
+    const mistake = check(workflow);
+    if (mistake !== null) throw new TypeError(`Workflow "${name}": ${mistake}`);
+  }
+  return workflow;
 }
 
-function mistakeOf({
-  name,
-  priority,
-  retry: { maxAttempts, firstDelayMs, maxDelayMs },
-}: Pick<Workflow, 'name' | 'priority' | 'retry'>): string | null {
-  if (!/^[a-z0-9][a-z0-9.-]{0,99}$/.test(name)) {
-    return 'a name is 1 to 100 lower case letters, digits, dots and hyphens';
-  }
-  if (!isWholeNumber(priority, 0, 9)) {
-    return `priority is a whole number from 0 to 9, not ${String(priority)}`;
-  }
-  if (!isWholeNumber(maxAttempts, 1, 1000)) {
-    return `retry.maxAttempts is a whole number from 1 to 1000, not ${String(maxAttempts)}`;
-  }
-  if (!(firstDelayMs >= 0) || !(maxDelayMs >= firstDelayMs)) {
-    return 'retry delays are milliseconds from 0, and maxDelayMs is not below firstDelayMs';
-  }
-  return null;
-}
+/** What each says is wrong, or null. Definitions may come from plain JavaScript, which no type has looked at. */
+const CHECKS: readonly ((workflow: Workflow) => string | null)[] = [
+  ({ name }) =>
+    typeof name === 'string' && /^[a-z0-9][a-z0-9.-]{0,99}$/.test(name)
+      ? null
+      : 'a name is 1 to 100 lower case letters, digits, dots and hyphens',
+  ({ run }) => (typeof run === 'function' ? null : 'run is a function'),
+  ({ on }) => mistakeOfMatchers(on),
+  ({ priority }) =>
+    isWholeNumber(priority, 0, 9)
+      ? null
+      : `priority is a whole number from 0 to 9, not ${String(priority)}`,
+  ({ retry: { maxAttempts } }) =>
+    isWholeNumber(maxAttempts, 1, 1000)
+      ? null
+      : `retry.maxAttempts is a whole number from 1 to 1000, not ${String(maxAttempts)}`,
+  ({ retry: { firstDelayMs, maxDelayMs } }) =>
+    firstDelayMs >= 0 && maxDelayMs >= firstDelayMs && maxDelayMs <= MAX_DELAY_MS
+      ? null
+      : 'retry delays are milliseconds from 0 to a year, and maxDelayMs is not below firstDelayMs',
+  ({ concurrency }) =>
+    concurrency === null || typeof concurrency?.key === 'function'
+      ? null
+      : 'concurrency.key is a function of the trigger',
+  ({ concurrency }) =>
+    concurrency === null || STRATEGIES.has(concurrency?.strategy ?? '')
+      ? null
+      : `concurrency.strategy is ${[...STRATEGIES].join(' or ')}`,
+];
+
+const MAX_DELAY_MS = 365 * 24 * 3_600_000;
+
+const STRATEGIES: ReadonlySet<string> = new Set(['supersede', 'queue']);
 
 const isWholeNumber = (value: number, min: number, max: number): boolean =>
   Number.isInteger(value) && value >= min && value <= max;
