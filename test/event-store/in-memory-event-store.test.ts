@@ -9,7 +9,8 @@ describe('the log in memory', () => {
   const store = new InMemoryEventStore({ hints });
 
   for (const { name, run } of contract) {
-    test(`${name}`, async () => {
+    // oxlint-disable-next-line vitest/valid-title -- the contract names its cases
+    test(name, async () => {
       await expect(run({ store, other: store, hints })).resolves.toBeUndefined();
     });
   }

@@ -22,7 +22,8 @@ describe('the log in Postgres', () => {
   });
 
   for (const { name, run } of contract) {
-    test(`${name}`, async () => {
+    // oxlint-disable-next-line vitest/valid-title -- the contract names its cases
+    test(name, async () => {
       const subject = { store: one.store, other: two.store, hints: one.hints };
       await expect(run(subject)).resolves.toBeUndefined();
     });
