@@ -75,9 +75,10 @@ export class RabbitmqConnection {
     this.events.on('unblocked', listener);
   }
 
-  /** Declares the topology again: somebody has deleted a part of it while we were connected. */
-  async declare(): Promise<void> {
-    if (this.model !== null) await declareTopology(this.model, this.options.topology);
+  /** Connects anew and so declares the topology anew: somebody has deleted a part of it while we were connected. */
+  reset(): void {
+    const { model } = this;
+    if (model !== null) void attempt(() => model.close());
   }
 
   /** Connects and holds the connection until it is lost or `signal` aborts. */

@@ -25,6 +25,7 @@ export class RabbitmqConsumer {
   private readonly consumer: Consumer;
   private readonly connection: RabbitmqConnection;
   private readonly publish: (parcel: Parcel) => Promise<void>;
+  private readonly onMissing: () => void;
   private readonly topology: Topology;
   private readonly logger: Logger;
   private readonly running = new Set<Promise<void>>();
@@ -36,6 +37,8 @@ export class RabbitmqConsumer {
     options: {
       connection: RabbitmqConnection;
       publish: (parcel: Parcel) => Promise<void>;
+      /** The queue is not there. */
+      onMissing: () => void;
       topology: Topology;
       logger: Logger;
     },
@@ -43,6 +46,7 @@ export class RabbitmqConsumer {
     this.consumer = consumer;
     this.connection = options.connection;
     this.publish = options.publish;
+    this.onMissing = options.onMissing;
     this.topology = options.topology;
     this.logger = options.logger;
   }
@@ -59,7 +63,7 @@ export class RabbitmqConsumer {
       } catch (error) {
         if (signal.aborted) break;
         this.logger.warn({ err: error, queue }, 'a consumer lost its channel; it comes back');
-        await attempt(() => this.repair(error));
+        if (isNotFound(error)) this.onMissing();
       }
       failures += 1;
       await pause(backoffMs(failures), signal);
@@ -135,12 +139,6 @@ export class RabbitmqConsumer {
       bury: (reason) => this.publish(bury(parcel, { topology: this.topology, queue, reason })),
     };
   }
-
-  private async repair(error: unknown): Promise<void> {
-    if (error instanceof Error && 'code' in error && error.code === NOT_FOUND) {
-      await this.connection.declare();
-    }
-  }
 }
 
 function giveBack({ message, from }: Received): void {
@@ -161,4 +159,8 @@ function ifOpen({ channel, isOpen }: OpenChannel<Channel>, act: (channel: Channe
 function deliveryCountOf({ headers }: MessageProperties): number {
   const count: unknown = headers?.['x-delivery-count'] ?? headers?.['x-acquired-count'];
   return typeof count === 'number' ? count : 0;
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === NOT_FOUND;
 }

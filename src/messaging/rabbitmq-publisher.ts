@@ -31,6 +31,7 @@ export class RabbitmqPublisher {
   /** Resolves when messages can be published for the first time. */
   readonly firstReady: Promise<void>;
   private readonly connection: RabbitmqConnection;
+  private readonly onMissing: () => void;
   private readonly deadlineMs: number;
   private readonly logger: Logger;
   /** In order of publication. */
@@ -43,8 +44,15 @@ export class RabbitmqPublisher {
   private stalled = false;
   private becomeReady: () => void = () => undefined;
 
-  constructor(options: { connection: RabbitmqConnection; deadlineMs: number; logger: Logger }) {
+  constructor(options: {
+    connection: RabbitmqConnection;
+    /** An exchange is not there. */
+    onMissing: () => void;
+    deadlineMs: number;
+    logger: Logger;
+  }) {
     this.connection = options.connection;
+    this.onMissing = options.onMissing;
     this.deadlineMs = options.deadlineMs;
     this.logger = options.logger;
     this.connection.onUnblocked(() => this.flush());
@@ -108,7 +116,7 @@ export class RabbitmqPublisher {
     try {
       const reason = await Promise.race([closed, aborted]);
       this.channel = null;
-      if (reason) await this.recoverFrom(reason);
+      if (reason) this.recoverFrom(reason);
     } finally {
       release();
       this.takeBack();
@@ -116,10 +124,10 @@ export class RabbitmqPublisher {
     }
   }
 
-  private async recoverFrom(reason: ChannelError): Promise<void> {
+  private recoverFrom(reason: ChannelError): void {
     this.logger.warn({ err: reason }, 'RabbitMQ closed the publishing channel');
     if (/message size .* larger/.test(reason.message)) this.refuseLargest(reason);
-    if (reason.code === NOT_FOUND) await this.connection.declare();
+    if (reason.code === NOT_FOUND) this.onMissing();
   }
 
   /** A message over the server's limit costs the whole channel: it must not be sent again with the others. */

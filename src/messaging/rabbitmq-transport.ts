@@ -58,6 +58,7 @@ export class RabbitmqTransport implements Transport {
     this.consuming = new RabbitmqConnection({ ...common, name: `jobledger ${name} consumer` });
     this.publisher = new RabbitmqPublisher({
       connection: this.publishing,
+      onMissing: () => this.reset(),
       deadlineMs: options.publishDeadlineMs ?? 5_000,
       logger,
     });
@@ -94,6 +95,7 @@ export class RabbitmqTransport implements Transport {
     const running = new RabbitmqConsumer(consumer, {
       connection: this.consuming,
       publish: (parcel) => this.send(parcel),
+      onMissing: () => this.reset(),
       topology: this.topology,
       logger: this.logger,
     }).run(AbortSignal.any([signal, this.closing.signal]));
@@ -152,6 +154,12 @@ export class RabbitmqTransport implements Transport {
     if (this.consumes) return;
     this.consumes = true;
     this.loops.push(this.consuming.run(this.closed.signal));
+  }
+
+  /** A consumer of a deleted queue can stay attached to nothing when the queue is made anew, so both connect again. */
+  private reset(): void {
+    this.publishing.reset();
+    this.consuming.reset();
   }
 
   private async send(parcel: Parcel): Promise<void> {
