@@ -34,7 +34,8 @@ export const repositoryIfAny = (payload: Payload): Repository | null =>
 
 export const actionOf = (payload: Payload): string => actionName(at(payload, 'action'));
 
-export function push(payload: Payload): Reading {
+/** `tagTip`: the commit of a tag where `head_commit`, which has it, is left out. */
+export function push(payload: Payload, tagTip: (after: string | null) => string | null): Reading {
   const ref = fullRef(at(payload, 'ref'), 'The ref of the push');
   if (ref === null) return ignored('The push is of neither a branch nor a tag');
   const before = sha(at(payload, 'before'), 'The old tip');
@@ -42,7 +43,9 @@ export function push(payload: Payload): Reading {
   if (before === null && after === null) throw new Unmappable('The push has no old and no new tip');
   // Of an annotated tag `after` is the tag object and only `head_commit` the commit.
   const commit =
-    ref.kind === 'tag' ? sha(at(payload, 'head_commit', 'id'), 'The commit of the tag') : after;
+    ref.kind === 'tag'
+      ? (sha(at(payload, 'head_commit', 'id'), 'The commit of the tag') ?? tagTip(after))
+      : after;
   return oneFact(
     fact({
       event: ref.kind === 'tag' ? 'tag' : 'push',
@@ -110,7 +113,7 @@ export function assertOneNumber(payload: Payload, { pullRequest }: Fact): void {
 /** A comment on an issue or on a pull request as a whole, which hosts send as the same event. */
 export function issueComment(payload: Payload): Reading {
   const issue = at(payload, 'issue');
-  const isPullRequest = isObject(at(issue, 'pull_request'));
+  const isPullRequest = isObject(at(issue, 'pull_request')) || at(payload, 'is_pull') === true;
   return oneFact(
     fact({
       event: isPullRequest ? 'pull_request_comment' : 'issue_comment',

@@ -33,7 +33,11 @@ export const github: WebhookProvider = {
 
 const EVENTS: Readonly<Record<string, EventKind>> = {
   ping: { has: ['zen', 'hook_id'], hasNot: [], read: ping },
-  push: { has: ['ref', 'before', 'after'], hasNot: ['ref_type', 'pull_request'], read: push },
+  push: {
+    has: ['ref', 'before', 'after'],
+    hasNot: ['ref_type', 'pull_request'],
+    read: (payload) => push(payload, () => null),
+  },
   create: {
     has: ['ref', 'ref_type', 'master_branch'],
     hasNot: ['after'],

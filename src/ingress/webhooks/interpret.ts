@@ -21,6 +21,7 @@ export type ReadDelivery = Readonly<{
   event: string;
   action: string | null;
   deliveryId: string | null;
+  key: string | null;
   /** At most `MAX_FACTS`. */
   facts: readonly Fact[];
   /** How many facts there were over that. */
@@ -47,10 +48,10 @@ export function interpret(
   try {
     const { headers, body, format } = delivery;
     const payload = parseObject(format === 'form' ? formPayload(body) : body);
-    const { event, deliveryId } = provider.identify(headers, payload);
+    const { event, deliveryId, key = deliveryId } = provider.identify(headers, payload);
     assertDeliveryId(deliveryId);
     const redactedBody = provider.redact({ body, format, payload });
-    return { ...normalise(provider, event, payload), event, deliveryId, redactedBody };
+    return { ...normalise(provider, event, payload), event, deliveryId, key, redactedBody };
   } catch (error) {
     if (error instanceof Malformed) return { kind: 'malformed', detail: error.message };
     return uninterpreted(error);
@@ -63,21 +64,22 @@ export function uninterpreted(error: unknown): ReadDelivery {
     ...unmappable(OUR_FAULT, error),
     event: 'unknown',
     deliveryId: null,
+    key: null,
     redactedBody: null,
   };
 }
 
 const OUR_FAULT = 'The payload could not be read, through a fault of Jobledger; its log has more';
 
-// Ids are words of letters and digits everywhere; GitHub's and GitLab's are UUIDs.
-const DELIVERY_ID = /^[A-Za-z0-9][\w.:-]{0,199}$/;
+// Mostly UUIDs, which Bitbucket puts in braces.
+const DELIVERY_ID = /^(?:[A-Za-z0-9][\w.:-]{0,199}|\{[\w-]{1,100}\})$/;
 
 function assertDeliveryId(deliveryId: string | null): void {
   if (deliveryId === null || DELIVERY_ID.test(deliveryId)) return;
   throw new Malformed('The delivery id must be up to 200 letters, digits and . _ : -');
 }
 
-type Normalised = Omit<ReadDelivery, 'event' | 'deliveryId' | 'redactedBody'>;
+type Normalised = Omit<ReadDelivery, 'event' | 'deliveryId' | 'key' | 'redactedBody'>;
 
 function normalise(provider: WebhookProvider, event: string, payload: Payload): Normalised {
   try {

@@ -15,7 +15,8 @@ export function at(value: unknown, ...path: readonly string[]): unknown {
   return current;
 }
 
-export const has = (payload: Payload, key: string): boolean => Object.hasOwn(payload, key);
+/** Hosts that have nothing to say in a field leave it out or give null. */
+export const has = (payload: Payload, key: string): boolean => (at(payload, key) ?? null) !== null;
 
 export const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
   const list = at(value, ...path);

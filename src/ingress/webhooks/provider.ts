@@ -22,8 +22,14 @@ export type UnverifiedDelivery = Readonly<{
 /** `unsigned-ping`: proves nothing and carries nothing, is answered kindly and not stored. */
 export type Verdict = 'authentic' | 'not-authentic' | 'unsigned-ping';
 
-/** What a delivery calls itself. A null id means that the host gave none. */
-export type Identity = Readonly<{ event: string; deliveryId: string | null }>;
+/** What a delivery calls itself. */
+export type Identity = Readonly<{
+  event: string;
+  /** null: the host gave none, and the same body is the same delivery. */
+  deliveryId: string | null;
+  /** Tells deliveries of one source apart where the id alone does not. */
+  key?: string;
+}>;
 
 /** One normalised fact of a payload: a trigger before it is known through which delivery it came. */
 export type Fact = Omit<Trigger, 'provider' | 'source' | 'deliveryId'>;

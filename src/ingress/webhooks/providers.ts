@@ -1,11 +1,20 @@
+import { azureRepos } from './azure-repos.ts';
+import { bitbucketCloud } from './bitbucket-cloud.ts';
+import { bitbucketDc } from './bitbucket-dc.ts';
+import { forgejo, gitea } from './gitea.ts';
 import { github } from './github.ts';
+import { gitlab } from './gitlab.ts';
 import type { WebhookProvider } from './provider.ts';
 
-const PROVIDERS: Readonly<Partial<Record<WebhookProvider['name'], WebhookProvider>>> = { github };
+const PROVIDERS: Readonly<Record<WebhookProvider['name'], WebhookProvider>> = {
+  github,
+  gitlab,
+  'bitbucket-cloud': bitbucketCloud,
+  'bitbucket-dc': bitbucketDc,
+  'azure-repos': azureRepos,
+  gitea,
+  forgejo,
+};
 
 /** The rules of one Git host. */
-export function providerOf(name: WebhookProvider['name']): WebhookProvider {
-  const provider = PROVIDERS[name];
-  if (provider === undefined) throw new Error(`The provider "${name}" is not there yet`);
-  return provider;
-}
+export const providerOf = (name: WebhookProvider['name']): WebhookProvider => PROVIDERS[name];

@@ -116,7 +116,7 @@ export class Receiver {
       source: source.name,
       provider: source.provider,
       deliveryId: id,
-      key: id,
+      key: read.key ?? id,
       sameBodyIsDuplicate: this.provider.sameBodyIsDuplicate,
       event: read.event,
       action: read.action,

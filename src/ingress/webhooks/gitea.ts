@@ -1,0 +1,123 @@
+import { formBody, formPayload } from './form.ts';
+import {
+  assertOneNumber,
+  createOrDelete,
+  issueComment,
+  pullRequestFact,
+  push,
+} from './github-shapes.ts';
+import { type Payload, at } from './payload.ts';
+import {
+  Malformed,
+  type Reading,
+  USUAL,
+  type UnverifiedDelivery,
+  type Verdict,
+  type WebhookProvider,
+} from './provider.ts';
+import { type EventKind, identifyBy, oneFact, readAs } from './reading.ts';
+import { hexDigest, isSignedByAny } from './signature.ts';
+
+/** Gitea. It sends GitHub's headers too, which mean nothing here. */
+export const gitea: WebhookProvider = {
+  ...USUAL,
+  name: 'gitea',
+  formats: ['json', 'form'],
+  verify,
+  identify: identifyBy('x-gitea-event', 'x-gitea-delivery'),
+  read: (event, payload) => readAs(EVENTS, event, payload),
+  redact,
+};
+
+const identifyForgejo = identifyBy('x-forgejo-event', 'x-forgejo-delivery');
+
+/** Forgejo, which goes on sending Gitea's headers; old versions send only those. */
+export const forgejo: WebhookProvider = {
+  ...gitea,
+  name: 'forgejo',
+  identify: (headers, payload) =>
+    headers['x-forgejo-event'] === undefined
+      ? gitea.identify(headers, payload)
+      : identifyForgejo(headers),
+};
+
+const SIGNATURES = ['x-forgejo-signature', 'x-gitea-signature'];
+
+/** Every signature that is there must be right. Unlike GitHub's, it is made over the JSON inside a form. */
+function verify({ headers, body, format, secrets }: UnverifiedDelivery): Verdict {
+  const given = SIGNATURES.flatMap((name) => headers[name] ?? []);
+  const signed = format === 'form' ? insideForm(body) : body;
+  if (given.length === 0 || signed === null) return 'not-authentic';
+  const right = given.map((value) => isSignedByAny(hexDigest(value, ''), secrets, signed));
+  return right.every(Boolean) ? 'authentic' : 'not-authentic';
+}
+
+function insideForm(body: Buffer): Buffer | null {
+  try {
+    return formPayload(body);
+  } catch (error) {
+    if (error instanceof Malformed) return null;
+    throw error;
+  }
+}
+
+const EVENTS: Readonly<Record<string, EventKind>> = {
+  push: {
+    has: ['ref', 'before', 'after'],
+    hasNot: ['ref_type', 'pull_request'],
+    read: (payload) => push(payload, (after) => after),
+  },
+  create: {
+    has: ['ref', 'ref_type', 'sha'],
+    hasNot: ['after'],
+    read: createOrDelete('created'),
+  },
+  delete: { has: ['ref', 'ref_type'], hasNot: ['after', 'sha'], read: createOrDelete('deleted') },
+  pull_request: {
+    has: ['action', 'number', 'pull_request'],
+    hasNot: ['review', 'comment', 'issue'],
+    read: pullRequest,
+  },
+  pull_request_approved: review('approved'),
+  pull_request_rejected: review('rejected'),
+  pull_request_comment: review('commented'),
+  issue_comment: { has: ['action', 'comment', 'issue'], hasNot: [], read: issueComment },
+};
+
+/** Gitea's own words for what GitHub has others for. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  synchronized: 'synchronize',
+  label_updated: 'labeled',
+  label_cleared: 'unlabeled',
+};
+
+function pullRequest(payload: Payload): Reading {
+  const about = pullRequestFact('pull_request', payload);
+  assertOneNumber(payload, about);
+  const merged = about.action === 'closed' && at(payload, 'pull_request', 'merged') === true;
+  const known = Object.hasOwn(ACTIONS, about.action) ? ACTIONS[about.action] : undefined;
+  return oneFact({ ...about, action: merged ? 'merged' : (known ?? about.action) });
+}
+
+/** The action of every review is "reviewed"; what it says is in the event's name. */
+function review(action: string): EventKind {
+  return {
+    has: ['action', 'pull_request', 'review'],
+    hasNot: [],
+    read: (payload) => oneFact({ ...pullRequestFact('pull_request_review', payload), action }),
+  };
+}
+
+const SECRET_FIELD = /"secret"(\s*:\s*)"(?:[^"\\]|\\.){1,4096}"/g;
+
+/** Old versions put the hook's secret into the payload. */
+function redact({
+  body,
+  format,
+  payload,
+}: Parameters<WebhookProvider['redact']>[0]): Buffer | null {
+  if (typeof at(payload, 'secret') !== 'string' || at(payload, 'secret') === '') return null;
+  const json = (format === 'form' ? formPayload(body) : body).toString();
+  const redacted = json.replaceAll(SECRET_FIELD, '"secret"$1"[redacted]"');
+  return format === 'form' ? formBody(redacted) : Buffer.from(redacted);
+}
