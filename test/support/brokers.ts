@@ -12,6 +12,18 @@ export async function privateBroker(): Promise<Broker> {
   return PrivateRabbitmq.start();
 }
 
+/** The given RabbitMQ can't be used; the message says what to do. */
+class NoManagement extends Error {
+  override readonly name = 'NoManagement';
+}
+
+/** Another RabbitMQ instead of one without a management API; the output tells that the given one is not tested. */
+export async function insteadOfGiven(reason: unknown): Promise<Broker> {
+  if (!(reason instanceof NoManagement)) throw reason;
+  process.stderr.write(`${reason.message}. The tests use a private RabbitMQ instead.\n`);
+  return privateBroker();
+}
+
 /**
  * The RabbitMQ that `RABBITMQ_URL` names. Its virtual hosts are made through its management API, which has to be
  * there under the same credentials: on port 15672, or where `RABBITMQ_MANAGEMENT_URL` says.
@@ -34,8 +46,8 @@ export async function givenBroker(
       throw new Error(`${method} ${path} was answered with ${String(response.status)}`);
   };
   await call('GET', '/api/whoami').catch((cause: unknown) => {
-    throw new Error(
-      `Each test file needs a virtual host, but the management API of RABBITMQ_URL does not answer at ${base}: enable rabbitmq_management, name it in RABBITMQ_MANAGEMENT_URL, or leave RABBITMQ_URL out and have "rabbitmq-server" installed`,
+    throw new NoManagement(
+      `Each test file needs a virtual host, but the management API of RABBITMQ_URL does not answer at ${base}: enable rabbitmq_management, or name it in RABBITMQ_MANAGEMENT_URL`,
       { cause },
     );
   });

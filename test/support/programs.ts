@@ -1,13 +1,21 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+
+import {
+  findPostgresPrograms,
+  systemPostgresFolders,
+} from '../../src/platform/postgres-programs.ts';
 
 /** The folder of `initdb` and `postgres`; installed on the way if this machine lets us. */
 export function postgresPrograms(): string {
-  const find = (): string | null => findFolder(['initdb', 'postgres'], postgresFolders());
+  const find = (): string | null =>
+    findFolder(['initdb', 'postgres'], [...path(), ...systemPostgresFolders()]);
   return (
     find() ??
     install('postgresql', find) ??
+    // The one that comes with npm is real too, but it is of another version than those of servers.
+    findPostgresPrograms()[0]?.bin ??
     fail('Postgres', 'DATABASE_URL', 'its programs "initdb" and "postgres" (Debian: postgresql)')
   );
 }
@@ -29,21 +37,19 @@ export function rabbitmqPrograms(): Readonly<{ rabbitmq: string; erlang: string 
   );
 }
 
+/** There is no such server here, and none could be installed; the message says what to do. */
+export class NoPrograms extends Error {
+  override readonly name = 'NoPrograms';
+}
+
 function fail(server: string, variable: string, programs: string): never {
-  throw new Error(
-    `The tests need ${server}: install ${programs}, or start one with "docker compose up" and name it in ${variable}`,
+  throw new NoPrograms(
+    `The tests need ${server}: install ${programs} or Docker Compose, or name a running one in ${variable}`,
   );
 }
 
 const path = (): string[] =>
   (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-
-function postgresFolders(): string[] {
-  const debian = '/usr/lib/postgresql';
-  const versions = existsSync(debian) ? readdirSync(debian) : [];
-  const newestFirst = versions.toSorted((a, b) => Number(b) - Number(a));
-  return [...path(), ...newestFirst.map((version) => join(debian, version, 'bin'))];
-}
 
 /** Debian puts wrappers on the PATH that run as the system's own node; the programs themselves lie elsewhere. */
 function rabbitmqFolders(): string[] {

@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 
 import { migrate } from '../../src/platform/migrate.ts';
+import { composeBroker, composePostgres } from './compose.ts';
 import { PrivatePostgres } from './private-postgres.ts';
-import { type Broker, givenBroker, privateBroker } from './brokers.ts';
+import { type Broker, givenBroker, insteadOfGiven, privateBroker } from './brokers.ts';
 
 /**
  * The servers that the test files of one run share: each starts when a test first asks for it, so that a run of unit
@@ -29,7 +30,7 @@ export class TestServers {
     const { databaseUrl } = this.given;
     this.postgres ??=
       databaseUrl === null
-        ? PrivatePostgres.start()
+        ? PrivatePostgres.start().catch(composePostgres)
         : Promise.resolve({ url: databaseUrl, close: async () => {} });
     return (await this.postgres).url;
   }
@@ -51,7 +52,9 @@ export class TestServers {
 
   async createVhost(): Promise<string> {
     this.broker ??=
-      this.given.rabbitmqUrl === null ? privateBroker() : givenBroker(this.given.rabbitmqUrl);
+      this.given.rabbitmqUrl === null
+        ? privateBroker().catch(composeBroker)
+        : givenBroker(this.given.rabbitmqUrl).catch(insteadOfGiven);
     this.vhosts += 1;
     const name = `${this.prefix}_${String(this.vhosts)}`;
     return (await this.broker).addVhost(name);
