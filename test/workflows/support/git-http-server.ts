@@ -76,7 +76,10 @@ function backend(
   child.stdin.on('error', () => undefined);
   let head: Buffer | null = Buffer.alloc(0);
   child.stdout.on('data', (chunk: Buffer) => {
-    if (head === null) return void response.write(chunk);
+    if (head === null) {
+      response.write(chunk);
+      return;
+    }
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf('\r\n\r\n');
     if (end === -1) return;

@@ -19,6 +19,7 @@ const PROTOCOLS = { 'file:': 'file', 'http:': 'http', 'https:': 'https' } as con
 const MISREAD: readonly (readonly [RegExp, string])[] = [
   [/[\p{Cc} \\]/u, 'it has a space, a control character or a backslash'],
   [/^[a-z]+:\/\/[^/]*@/i, 'it has user information'],
+  [/^https?:\/\/\//i, 'it names no host'],
   [/[?#]/, 'it has a query or a fragment'],
   [/%(?![0-9a-f]{2})/i, 'it has a broken percent encoding'],
   [/%(?:2f|5c|7f|[01][0-9a-f])/i, 'it encodes a slash, a backslash or a control character'],
