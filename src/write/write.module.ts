@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 
 import type { EventStore } from '../event-store/event-store.ts';
@@ -14,13 +14,15 @@ import {
   SendSignalHandler,
 } from './write.handler.ts';
 
+/** Each part that is given lets the bus take the commands that need it. */
 export type WriteOptions = Readonly<{
-  store: EventStore;
-  /** Signals are taken where this is given. */
+  /** Commands to jobs. */
+  store?: EventStore;
+  /** Signals, beside the store. */
   findWaiting?: FindWaiting;
-  /** Deliveries are taken where this is given. */
+  /** Deliveries. */
   deliveryLog?: DeliveryLog;
-  /** Stored deliveries are taken again where this is given. */
+  /** Redeliveries, beside the store. */
   database?: Queryable;
 }>;
 
@@ -28,29 +30,26 @@ export type WriteOptions = Readonly<{
 @Module({})
 export class WriteModule {
   static register({ store, findWaiting, deliveryLog, database }: WriteOptions): DynamicModule {
-    const jobs = new JobDecisions(store);
+    const providers: Provider[] = [];
+    if (deliveryLog) {
+      providers.push({ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler);
+    }
+    if (store) {
+      const jobs = new JobDecisions(store);
+      providers.push({ provide: JobDecisions, useValue: jobs }, DecideJobHandler);
+      if (findWaiting) {
+        const signals = new Signals(store, jobs, findWaiting);
+        providers.push({ provide: Signals, useValue: signals }, SendSignalHandler);
+      }
+      if (database) {
+        const redeliveries = new Redeliveries(database, jobs);
+        providers.push({ provide: Redeliveries, useValue: redeliveries }, RedeliverHandler);
+      }
+    }
     return {
       module: WriteModule,
       imports: [CqrsModule.forRoot()],
-      providers: [
-        { provide: JobDecisions, useValue: jobs },
-        DecideJobHandler,
-        ...(findWaiting
-          ? [
-              { provide: Signals, useValue: new Signals(store, jobs, findWaiting) },
-              SendSignalHandler,
-            ]
-          : []),
-        ...(deliveryLog
-          ? [{ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler]
-          : []),
-        ...(database
-          ? [
-              { provide: Redeliveries, useValue: new Redeliveries(database, jobs) },
-              RedeliverHandler,
-            ]
-          : []),
-      ],
+      providers,
       exports: [CqrsModule],
     };
   }

@@ -4,6 +4,7 @@ import { tail } from '../../event-store/tail.ts';
 import type { Recorded } from '../../events/event.ts';
 import { isJobEvent, type JobEvent } from '../../events/job.ts';
 import { evolveJobView, type JobView } from '../../events/job-view.ts';
+import { backoffMs, pause } from '../../platform/backoff.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { Feed, type LiveItem } from './feed.ts';
 
@@ -38,7 +39,13 @@ export class LiveLog {
 
   async run(signal: AbortSignal, after: bigint): Promise<void> {
     const { store, hints, logger } = this.parts;
-    for await (const page of tail({ store, hints, logger, after }, signal)) await this.fanOut(page);
+    try {
+      for await (const page of tail({ store, hints, logger, after }, signal)) {
+        await this.fanOut(page, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** What comes from now on, until `close`. */
@@ -65,39 +72,42 @@ export class LiveLog {
     return feeds;
   }
 
-  private async fanOut(page: readonly Recorded[]): Promise<void> {
+  private async fanOut(page: readonly Recorded[], signal: AbortSignal): Promise<void> {
     for (const event of page) {
-      const view = this.viewsWanted > 0 && isJobEvent(event) ? await this.viewAfter(event) : null;
+      const view =
+        this.viewsWanted > 0 && isJobEvent(event) ? await this.viewAfter(event, signal) : null;
       const item: LiveItem = { event, view };
       for (const feed of this.feeds) feed.push(item);
       for (const feed of this.feedsOfJob.get(event.streamId) ?? []) feed.push(item);
     }
   }
 
-  private async viewAfter(event: Recorded<JobEvent>): Promise<JobView | null> {
-    try {
-      const before = this.views.get(event.streamId) ?? (await this.viewBefore(event));
-      const view = evolveJobView(before, event);
-      this.views.delete(event.streamId);
-      this.views.set(event.streamId, view);
-      const [oldest] = this.views.keys();
-      if (this.views.size > CACHED_VIEWS && oldest !== undefined) this.views.delete(oldest);
-      return view;
-    } catch (error) {
-      this.parts.logger.error(
-        { err: error, jobId: event.streamId },
-        'a live view could not be made',
-      );
-      this.views.delete(event.streamId);
-      return null;
-    }
+  private async viewAfter(event: Recorded<JobEvent>, signal: AbortSignal): Promise<JobView> {
+    const { streamId: jobId } = event;
+    const before = this.views.get(jobId) ?? (await this.viewBefore(event, signal));
+    const view = evolveJobView(before, event);
+    this.views.delete(jobId);
+    this.views.set(jobId, view);
+    const [oldest] = this.views.keys();
+    if (this.views.size > CACHED_VIEWS && oldest !== undefined) this.views.delete(oldest);
+    return view;
   }
 
-  private async viewBefore(event: Recorded<JobEvent>): Promise<JobView | null> {
-    if (event.version === 1) return null;
-    const events = await this.parts.store.readStream<JobEvent>(event.streamId, {
-      to: event.version - 1,
-    });
-    return events.reduce<JobView | null>(evolveJobView, null);
+  /** Waits for the database as long as it is away: a subscriber is late then, but misses nothing. */
+  private async viewBefore(
+    { streamId, version }: Recorded<JobEvent>,
+    signal: AbortSignal,
+  ): Promise<JobView | null> {
+    if (version === 1) return null;
+    for (let failures = 1; ; failures++) {
+      try {
+        const events = await this.parts.store.readStream<JobEvent>(streamId, { to: version - 1 });
+        return events.reduce<JobView | null>(evolveJobView, null);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.parts.logger.warn({ err: error }, 'live views wait for the database');
+        await pause(backoffMs(failures), signal);
+      }
+    }
   }
 }

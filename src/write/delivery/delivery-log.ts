@@ -1,5 +1,6 @@
 import { binaryArray } from '../../event-store/binary-array.ts';
 import { Lane } from '../../event-store/lane.ts';
+import type { LogHints } from '../../event-store/log-hints.ts';
 import type { Queryable } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { sql } from '../../platform/sql.ts';
@@ -21,7 +22,15 @@ type AnswerRow = {
 export class DeliveryLog {
   private readonly lane: Lane<Item, DeliveryReceipt>;
 
-  constructor(options: Readonly<{ databaseUrl: string; logger: Logger; deadlineMs?: number }>) {
+  constructor(
+    private readonly options: Readonly<{
+      databaseUrl: string;
+      logger: Logger;
+      /** Told of each delivery that requests jobs, so that they need not wait for the next poll. */
+      hints?: Pick<LogHints, 'announce'>;
+      deadlineMs?: number;
+    }>,
+  ) {
     this.lane = new Lane<Item, DeliveryReceipt>({
       name: 'deliveries',
       ...options,
@@ -38,8 +47,10 @@ export class DeliveryLog {
   }
 
   /** Resolves when it is durable. Rejects with `AppendUncertain` when Postgres does not answer in time. */
-  accept(delivery: DeliveryRow, jobs: readonly JobRow[]): Promise<DeliveryReceipt> {
-    return this.lane.submit({ delivery, jobs });
+  async accept(delivery: DeliveryRow, jobs: readonly JobRow[]): Promise<DeliveryReceipt> {
+    const receipt = await this.lane.submit({ delivery, jobs });
+    if (receipt.status === 'new' && jobs.length > 0) this.options.hints?.announce();
+    return receipt;
   }
 
   async close(): Promise<void> {

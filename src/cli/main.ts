@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+
+import { ConfigError } from '../platform/config.ts';
+import { CannotRun } from '../processes/run-role.ts';
+import { VERSION } from '../processes/version.ts';
+import { deliveriesCommand } from './deliveries.ts';
+import { doctorCommand } from './doctor.ts';
+import { eventsCommand } from './events.ts';
+import { jobsCommand } from './jobs.ts';
+import { migrateCommand } from './migrate.ts';
+import { say } from './output.ts';
+import { projectionsCommand } from './projections.ts';
+import { queuesCommand } from './queues.ts';
+import { roleCommands } from './roles.ts';
+import { signalCommand } from './signal.ts';
+import { Usage } from './usage.ts';
+import { webhooksCommand } from './webhooks.ts';
+
+const DONE = 0;
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+const program = new Command('jobledger')
+  .description('Webhooks of Git hosts become durable jobs.')
+  .version(VERSION)
+  .showHelpAfterError('Run it with --help to see what it takes.')
+  .exitOverride();
+for (const command of [
+  ...roleCommands(),
+  migrateCommand(),
+  projectionsCommand(),
+  jobsCommand(),
+  eventsCommand(),
+  signalCommand(),
+  deliveriesCommand(),
+  webhooksCommand(),
+  queuesCommand(),
+  doctorCommand(),
+]) {
+  program.addCommand(command);
+}
+for (const command of all(program)) command.exitOverride();
+
+process.exitCode = await run(process.argv);
+
+async function run(argv: readonly string[]): Promise<number> {
+  try {
+    await program.parseAsync(argv);
+    return typeof process.exitCode === 'number' ? process.exitCode : DONE;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? DONE : WRONG_USAGE;
+    say(error instanceof Error ? explain(error) : String(error));
+    return error instanceof Usage || error instanceof ConfigError ? WRONG_USAGE : FAILED;
+  }
+}
+
+/** What an operator can act on is a sentence; the stack is for what nobody expected. */
+function explain(error: Error): string {
+  const expected = [CannotRun, ConfigError, Usage].some((kind) => error instanceof kind);
+  if (expected) return `jobledger: ${error.message}`;
+  const code = 'code' in error ? ` (${String(error.code)})` : '';
+  return `jobledger: ${error.message === '' ? error.name : error.message}${code}`;
+}
+
+function all(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap((each) => all(each))];
+}

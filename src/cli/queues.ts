@@ -1,0 +1,66 @@
+import { Command } from 'commander';
+
+import { readConfig } from '../platform/config.ts';
+import { createLogger } from '../platform/logger.ts';
+import { CannotRun, openRabbitmq } from '../processes/run-role.ts';
+import type { Transport } from '../messaging/transport.ts';
+import { print, printJson, printTable } from './output.ts';
+import { wholeNumber } from './usage.ts';
+
+type JsonOption = Readonly<{ json?: boolean }>;
+
+export function queuesCommand(): Command {
+  return new Command('queues')
+    .description('look at RabbitMQ, and at what could not be handled')
+    .addCommand(list())
+    .addCommand(redrive());
+}
+
+function list(): Command {
+  return new Command('list')
+    .description('how full each queue is')
+    .option('--json', 'print JSON')
+    .action(({ json }: JsonOption) =>
+      withTransport(async (transport) => {
+        const queues = await transport.queues();
+        if (json) printJson(queues);
+        else {
+          printTable(
+            ['QUEUE', 'READY', 'CONSUMERS'],
+            queues.map(({ name, ready, consumers }) => [name, ready, consumers]),
+            'No queues.',
+          );
+        }
+      }),
+    );
+}
+
+function redrive(): Command {
+  return new Command('redrive')
+    .description('put messages of the dead-letter queue back where they came from')
+    .option('--limit <n>', 'how many at most', '100')
+    .option('--json', 'print JSON')
+    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) =>
+      withTransport(async (transport) => {
+        const redriven = await transport.redrive(wholeNumber(limit, { min: 1, max: 1_000_000 }));
+        if (json) printJson({ redriven });
+        else print(`Put back ${String(redriven)} message(s).`);
+      }),
+    );
+}
+
+async function withTransport(work: (transport: Transport) => Promise<void>): Promise<void> {
+  const { rabbitmqUrl } = readConfig();
+  if (rabbitmqUrl === null) {
+    throw new CannotRun(
+      'There is no RABBITMQ_URL: set it. The queues of a "jobledger start" without it are within its process; its dashboard shows them',
+    );
+  }
+  const logger = createLogger('error', 'cli');
+  const transport = await openRabbitmq(rabbitmqUrl, { role: 'cli', logger });
+  try {
+    await work(transport);
+  } finally {
+    await transport.close();
+  }
+}

@@ -1,0 +1,67 @@
+import type { EventStore } from '../event-store/event-store.ts';
+import type { LogHints } from '../event-store/log-hints.ts';
+import { PostgresEventStore, appendLane } from '../event-store/postgres-event-store.ts';
+import { PostgresLogHints } from '../event-store/postgres-log-hints.ts';
+import { findWaiting } from '../dispatch/waiting-jobs.ts';
+import { type Config, readConfig } from '../platform/config.ts';
+import { Database } from '../platform/database.ts';
+import { type Logger, createLogger } from '../platform/logger.ts';
+import { requireMigrated } from '../platform/migrate.ts';
+import { runningStart } from '../platform/running-start.ts';
+import { CannotRun } from '../processes/run-role.ts';
+import type { Door } from '../write/door.ts';
+
+/** What a command works with: the database of `DATABASE_URL`, or of the `start` that runs in `DATA_DIR`. */
+export type Session = Readonly<{
+  config: Config;
+  databaseUrl: string;
+  logger: Logger;
+  database: Database;
+  store: EventStore;
+  hints: LogHints;
+  door: () => Promise<Door>;
+}>;
+
+/** Opens a session for one command, and closes it whatever becomes of the command. */
+export async function withSession(work: (session: Session) => Promise<void>): Promise<void> {
+  const config = readConfig();
+  const logger = createLogger('warn', 'cli');
+  const databaseUrl = databaseUrlOf(config);
+  const database = new Database(databaseUrl, { max: 4, applicationName: 'cli', logger });
+  const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
+  const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: 'cli hints' });
+  const store = new PostgresEventStore({ database, lane, hints });
+  const closing: (() => Promise<void>)[] = [() => lane.close(), () => database.close()];
+  const ended = new AbortController();
+  const hinting = hints.run(ended.signal);
+  try {
+    await requireMigrated(database);
+    await work({
+      config,
+      databaseUrl,
+      logger,
+      database,
+      store,
+      hints,
+      door: async () => {
+        const { openDoor } = await import('../processes/door.ts');
+        const waiting = findWaiting.bind(null, database);
+        const { door, close } = await openDoor({ store, database, findWaiting: waiting });
+        closing.unshift(close);
+        return door;
+      },
+    });
+  } finally {
+    ended.abort();
+    await hinting;
+    for (const close of closing) await close();
+  }
+}
+
+export function databaseUrlOf({ databaseUrl, dataDir }: Config): string {
+  const url = databaseUrl ?? runningStart(dataDir)?.databaseUrl;
+  if (url !== undefined) return url;
+  throw new CannotRun(
+    `There is no DATABASE_URL, and no "jobledger start" runs with its data in ${dataDir}: set the one, or start the other`,
+  );
+}

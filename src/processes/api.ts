@@ -1,0 +1,114 @@
+import { findWaiting } from '../dispatch/waiting-jobs.ts';
+import { JobFinder, Planner } from '../ingress/graphql/ports.ts';
+import { Access } from '../platform/access.ts';
+import { pause } from '../platform/backoff.ts';
+import { Database } from '../platform/database.ts';
+import { jobIds } from '../read/job-list.ts';
+import { LiveLog } from '../read/live/live-log.ts';
+import { ReadSide } from '../read/read-side.ts';
+import type { PlannedJob } from '../write/door.ts';
+import type { WorkflowCatalog } from '../workflows/index.ts';
+import type { Trigger } from '../events/trigger.ts';
+import { aborted } from './aborted.ts';
+import { createApi } from './api-app.ts';
+import type { Core } from './core.ts';
+
+export type ApiRole = Readonly<{
+  core: Core;
+  catalog: WorkflowCatalog;
+  host: string;
+  /** Told of the port once it listens. */
+  onListening?: (port: number) => void;
+}>;
+
+/** Serves the API and the dashboard until `signal` aborts and the clients were told to go. */
+export async function runApi(
+  { core, catalog, host, onListening }: ApiRole,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, database, store, hints, logger, transport } = core;
+  const replica = openReplica(core);
+  const live = new LiveLog({ store, hints, logger });
+  const readDatabase = replica ?? database;
+  const { app, close } = await createApi({
+    read: new ReadSide({
+      database: readDatabase,
+      store,
+      live,
+      queues: () => transport?.queues() ?? Promise.resolve([]),
+    }),
+    write: { store, database, findWaiting: (event, key) => findWaiting(database, event, key) },
+    planner: new CatalogPlanner(catalog),
+    jobs: new ReadModelJobFinder(readDatabase),
+    access: new Access(config.apiKeys),
+    database: readDatabase,
+    logger,
+  });
+  // Before the first subscriber: what it reads of the past and what it is given live have to meet.
+  const head = await store.head();
+  const following = Promise.all([live.run(signal, head), countSubscribers(core, live, signal)]);
+  try {
+    await app.listen(config.apiPort, host);
+    const { port } = app.getHttpServer().address() as { port: number };
+    logger.info({ host, port }, 'serves the API and the dashboard');
+    onListening?.(port);
+    await aborted(signal);
+  } finally {
+    await close();
+    await following;
+    await replica?.close();
+  }
+}
+
+async function countSubscribers(
+  { metrics }: Core,
+  live: LiveLog,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    metrics.subscriptions.set(live.subscribers);
+    await pause(1_000, signal);
+  }
+}
+
+function openReplica({ config, logger, metrics }: Core): Database | null {
+  if (config.databaseReadUrl === null) return null;
+  const replica = new Database(config.databaseReadUrl, {
+    max: config.databasePoolMax ?? 20,
+    applicationName: 'api replica',
+    logger,
+  });
+  metrics.watchPool(() => replica.connections());
+  return replica;
+}
+
+class CatalogPlanner extends Planner {
+  constructor(private readonly catalog: WorkflowCatalog) {
+    super();
+  }
+
+  names(): readonly string[] {
+    return [...this.catalog.workflows.keys()];
+  }
+
+  plan(trigger: Trigger): readonly PlannedJob[] {
+    return this.catalog.plan(trigger);
+  }
+
+  planOf(workflow: string, trigger: Trigger): PlannedJob | null {
+    return this.catalog.planOf(workflow, trigger);
+  }
+}
+
+class ReadModelJobFinder extends JobFinder {
+  constructor(private readonly database: Database) {
+    super();
+  }
+
+  find(
+    filter: object,
+    options: Readonly<{ statuses: readonly string[]; limit: number }>,
+  ): Promise<readonly string[]> {
+    return jobIds(this.database, filter, options);
+  }
+}

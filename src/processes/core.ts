@@ -1,0 +1,78 @@
+import { PostgresEventStore, appendLane } from '../event-store/postgres-event-store.ts';
+import { PostgresLogHints } from '../event-store/postgres-log-hints.ts';
+import type { EventStore } from '../event-store/event-store.ts';
+import type { LogHints } from '../event-store/log-hints.ts';
+import type { Transport } from '../messaging/transport.ts';
+import type { Config } from '../platform/config.ts';
+import { Database } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import { requireMigrated } from '../platform/migrate.ts';
+
+export type RoleName = 'ingress' | 'api' | 'worker' | 'projector' | 'start';
+
+/** What every role stands on. `start` shares one among all of them. */
+export type Core = Readonly<{
+  config: Config;
+  databaseUrl: string;
+  logger: Logger;
+  metrics: Metrics;
+  database: Database;
+  store: EventStore;
+  hints: LogHints;
+  /** null in a role that neither publishes nor consumes. */
+  transport: Transport | null;
+}>;
+
+/** Connections of the pool; those that the lanes, hints and locks hold come on top. */
+const POOL: Readonly<Record<RoleName, number>> = {
+  ingress: 4,
+  api: 20,
+  worker: 8,
+  projector: 8,
+  start: 20,
+};
+
+export type CoreOptions = Readonly<{
+  role: RoleName;
+  config: Config;
+  databaseUrl: string;
+  logger: Logger;
+  metrics: Metrics;
+  openTransport: () => Promise<Transport | null>;
+}>;
+
+/**
+ * Opens what a role needs, and closes it again when `work` has ended. Throws at once, with one sentence, for an
+ * outdated database.
+ */
+export async function withCore(
+  options: CoreOptions,
+  work: (core: Core) => Promise<void>,
+): Promise<void> {
+  const { role, config, databaseUrl, logger, metrics } = options;
+  const database = new Database(databaseUrl, {
+    max: config.databasePoolMax ?? POOL[role],
+    applicationName: role,
+    logger,
+  });
+  metrics.watchPool(() => database.connections());
+  const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
+  const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: `${role} hints` });
+  const store = new PostgresEventStore({ database, lane, hints });
+  const ended = new AbortController();
+  let transport: Transport | null = null;
+  try {
+    await requireMigrated(database);
+    transport = await options.openTransport();
+    const hinting = hints.run(ended.signal);
+    await work({ config, databaseUrl, logger, metrics, database, store, hints, transport });
+    ended.abort();
+    await hinting;
+  } finally {
+    ended.abort();
+    await transport?.close();
+    await lane.close();
+    await database.close();
+  }
+}

@@ -1,0 +1,60 @@
+import { pathToFileURL } from 'node:url';
+import { join, resolve } from 'node:path';
+
+import { createIngress } from '../ingress/ingress.module.ts';
+import type { Config } from '../platform/config.ts';
+import { DeliveryLog } from '../write/delivery/delivery-log.ts';
+import type { WorkflowCatalog } from '../workflows/index.ts';
+import { aborted } from './aborted.ts';
+import type { Core } from './core.ts';
+import { openDoor } from './door.ts';
+
+export type IngressRole = Readonly<{
+  core: Core;
+  catalog: WorkflowCatalog;
+  host: string;
+  /** Told of the port once it listens. */
+  onListening?: (port: number) => void;
+}>;
+
+/** Takes webhooks until `signal` aborts and every request at hand is answered. */
+export async function runIngress(
+  { core, catalog, host, onListening }: IngressRole,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, databaseUrl, logger, metrics, hints } = core;
+  const deliveryLog = new DeliveryLog({ databaseUrl, logger, hints });
+  const { door, close } = await openDoor({ deliveryLog });
+  const app = await createIngress({
+    door,
+    sources: config.sources,
+    plan: catalog.plan,
+    logger,
+    localClones: localClones(config),
+    metrics: {
+      countDelivery: (source, outcome) => {
+        metrics.deliveries.inc({ source, outcome });
+      },
+      observeSeconds: (seconds) => {
+        metrics.ingressSeconds.observe(seconds);
+      },
+    },
+  });
+  try {
+    await app.listen(config.ingressPort, host);
+    const { port } = app.getHttpServer().address() as { port: number };
+    logger.info({ host, port, sources: config.sources.map(({ name }) => name) }, 'takes webhooks');
+    onListening?.(port);
+    await aborted(signal);
+  } finally {
+    await app.close();
+    await close();
+    await deliveryLog.close();
+  }
+}
+
+/** The folders whose repositories a webhook may name: the sample's, and those that CLONE_ALLOW names. */
+function localClones({ dataDir, cloneAllow }: Config): readonly string[] {
+  const sample = `${pathToFileURL(resolve(join(dataDir, 'sample'))).href}/`;
+  return [sample, ...(cloneAllow ?? []).filter((prefix) => prefix.startsWith('file:'))];
+}

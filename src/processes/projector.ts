@@ -1,0 +1,30 @@
+import { Dispatcher } from '../dispatch/dispatcher.ts';
+import { findWaiting } from '../dispatch/waiting-jobs.ts';
+import type { Transport } from '../messaging/transport.ts';
+import { Projector } from '../projections/projector.ts';
+import type { Core } from './core.ts';
+import { openDoor } from './door.ts';
+import { watchLog } from './watch-log.ts';
+
+export type ProjectorRole = Readonly<{ core: Core & Readonly<{ transport: Transport }> }>;
+
+/** Keeps the read models, and carries work from the log to the broker, until `signal` aborts. */
+export async function runProjector({ core }: ProjectorRole, signal: AbortSignal): Promise<void> {
+  const { config, database, store, logger } = core;
+  const { door, close } = await openDoor({
+    store,
+    findWaiting: (event, key) => findWaiting(database, event, key),
+  });
+  const projector = new Projector(core);
+  const dispatcher = new Dispatcher({ ...core, door, config, clock: () => new Date(), logger });
+  logger.info('keeps the read models and dispatches jobs');
+  try {
+    await Promise.all([
+      projector.run(signal),
+      dispatcher.run(signal),
+      watchLog(core, dispatcher.relay, signal),
+    ]);
+  } finally {
+    await close();
+  }
+}

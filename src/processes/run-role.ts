@@ -1,0 +1,132 @@
+import { AdminServer, type ReadinessCheck } from '../platform/admin-server.ts';
+import type { Config } from '../platform/config.ts';
+import { type Logger, createLogger } from '../platform/logger.ts';
+import { Metrics } from '../platform/metrics.ts';
+import { shutdownSignal } from '../platform/shutdown.ts';
+import { sql } from '../platform/sql.ts';
+import type { Transport } from '../messaging/transport.ts';
+import { type WorkflowCatalog, loadWorkflows } from '../workflows/index.ts';
+import { type Core, type RoleName, withCore } from './core.ts';
+
+/** A sentence for the operator; the stack would not help. */
+export class CannotRun extends Error {
+  override readonly name = 'CannotRun';
+}
+
+type WithTransport = Core & Readonly<{ transport: Transport }>;
+
+/** Runs one role until SIGTERM or SIGINT, and drains. */
+export async function runRole(role: Exclude<RoleName, 'start'>, config: Config): Promise<void> {
+  const { databaseUrl, rabbitmqUrl } = config;
+  if (databaseUrl === null) throw missing(role, 'DATABASE_URL');
+  if (role !== 'ingress' && rabbitmqUrl === null) throw missing(role, 'RABBITMQ_URL');
+  const logger = createLogger(config.logLevel, role);
+  const metrics = new Metrics();
+  const stopping = shutdownSignal({ graceMs: config.shutdownGraceMs + 5_000, logger });
+  await withCore(
+    {
+      role,
+      config,
+      databaseUrl,
+      logger,
+      metrics,
+      openTransport: () =>
+        rabbitmqUrl === null || role === 'ingress'
+          ? Promise.resolve(null)
+          : openRabbitmq(rabbitmqUrl, { role, logger }),
+    },
+    async (core) => {
+      const admin = await openAdmin(core, stopping);
+      try {
+        await ROLES[role](core, stopping);
+      } finally {
+        await admin.close();
+      }
+    },
+  );
+  logger.info('stopped');
+}
+
+/** Each role loads what it needs and nothing else. A role that takes a transport is only started with one. */
+const ROLES: Readonly<
+  Record<Exclude<RoleName, 'start'>, (core: Core, signal: AbortSignal) => Promise<void>>
+> = {
+  ingress: async (core, signal) => {
+    const { runIngress } = await import('./ingress.ts');
+    await runIngress({ core, catalog: await catalogOf(core), host: hostOf(core.config) }, signal);
+  },
+  api: async (core, signal) => {
+    const { runApi } = await import('./api.ts');
+    await runApi({ core, catalog: await catalogOf(core), host: hostOf(core.config) }, signal);
+  },
+  worker: async (core, signal) => {
+    const { runWorker } = await import('./worker.ts');
+    await runWorker({ core: core as WithTransport, catalog: await catalogOf(core) }, signal);
+  },
+  projector: async (core, signal) => {
+    const { runProjector } = await import('./projector.ts');
+    await runProjector({ core: core as WithTransport }, signal);
+  },
+};
+
+const hostOf = ({ host }: Config): string => host ?? '127.0.0.1';
+
+export function catalogOf({
+  config: { workflows, dataDir, cloneAllow },
+  logger,
+}: Pick<Core, 'config' | 'logger'>): Promise<WorkflowCatalog> {
+  return loadWorkflows(workflows, {
+    dataDir,
+    cloneAllow,
+    warn: (message) => {
+      logger.warn(message);
+    },
+  });
+}
+
+export async function openRabbitmq(
+  url: string,
+  { role, logger }: Readonly<{ role: string; logger: Logger }>,
+): Promise<Transport> {
+  const { RabbitmqTransport } = await import('../messaging/rabbitmq-transport.ts');
+  const transport = new RabbitmqTransport({ url, name: role, logger });
+  await transport.start();
+  return transport;
+}
+
+/** Health and metrics of the process. */
+export async function openAdmin(
+  { config, database, transport, metrics, logger }: Core,
+  stopping: AbortSignal,
+): Promise<AdminServer> {
+  const checks: ReadinessCheck[] = [
+    {
+      name: 'database',
+      check: async () => {
+        await database.query(sql`select 1`);
+      },
+    },
+  ];
+  if (transport !== null) {
+    checks.push({
+      name: 'broker',
+      check: () =>
+        transport.isReady() ? Promise.resolve() : Promise.reject(new Error('not connected')),
+    });
+  }
+  const admin = new AdminServer({
+    host: hostOf(config),
+    port: config.adminPort,
+    checks,
+    registry: metrics.registry,
+    stopping,
+    logger,
+  });
+  await admin.start();
+  return admin;
+}
+
+const missing = (role: string, variable: string): CannotRun =>
+  new CannotRun(
+    `The role ${role} needs ${variable}: set it, or run "jobledger start", which brings its own`,
+  );

@@ -1,0 +1,124 @@
+import { InProcessTransport } from '../messaging/in-process-transport.ts';
+import type { Transport } from '../messaging/transport.ts';
+import type { Config } from '../platform/config.ts';
+import { type Logger, createLogger } from '../platform/logger.ts';
+import { Metrics } from '../platform/metrics.ts';
+import { migrate } from '../platform/migrate.ts';
+import { announceStart, withdrawStart } from '../platform/running-start.ts';
+import { shutdownSignal } from '../platform/shutdown.ts';
+import { type Core, withCore } from './core.ts';
+import { catalogOf, openAdmin, openRabbitmq } from './run-role.ts';
+import { sampleSource } from './sample-source.ts';
+
+export type Addresses = Readonly<{ dashboard: string; ingress: string }>;
+
+/**
+ * Runs the whole service in one process until SIGTERM or SIGINT: with a Postgres of its own without `DATABASE_URL`, and
+ * with a transport within the process without `RABBITMQ_URL`. Brings the database up to date by itself.
+ */
+export async function start(given: Config, onReady: (addresses: Addresses) => void): Promise<void> {
+  const logger = createLogger(given.logLevel, 'start');
+  const config = { ...given, sources: [...given.sources, ...sampleSource(given)] };
+  const stopping = shutdownSignal({ graceMs: config.shutdownGraceMs + 10_000, logger });
+  const postgres = await openPostgres(config, logger);
+  try {
+    await migrate(postgres.url);
+    await withCore(
+      {
+        role: 'start',
+        config,
+        databaseUrl: postgres.url,
+        logger,
+        metrics: new Metrics(),
+        openTransport: () => openTransport(config, logger),
+      },
+      (core) =>
+        runAll(core, stopping, (addresses) => {
+          const running = { pid: process.pid, databaseUrl: postgres.url, ...addresses };
+          announceStart(config.dataDir, running);
+          onReady(addresses);
+        }),
+    );
+  } finally {
+    withdrawStart(config.dataDir);
+    await postgres.stop();
+  }
+  logger.info('stopped');
+}
+
+async function runAll(
+  given: Core,
+  stopping: AbortSignal,
+  onReady: (addresses: Addresses) => void,
+): Promise<void> {
+  // `openTransport` always gives one here.
+  const core = given as Core & Readonly<{ transport: Transport }>;
+  const admin = await openAdmin(core, stopping);
+  const failed = new AbortController();
+  const roles = await runRoles(core, AbortSignal.any([stopping, failed.signal]), onReady);
+  // A role that cannot begin, because its port is taken, ends the others too.
+  for (const role of roles) {
+    role.catch(() => {
+      failed.abort();
+    });
+  }
+  const ends = await Promise.allSettled(roles);
+  await admin.close();
+  const failure = ends.find((end) => end.status === 'rejected');
+  if (failure) throw failure.reason;
+}
+
+async function runRoles(
+  core: Core & Readonly<{ transport: Transport }>,
+  signal: AbortSignal,
+  onReady: (addresses: Addresses) => void,
+): Promise<readonly Promise<void>[]> {
+  const [{ runIngress }, { runApi }, { runWorker }, { runProjector }] = await Promise.all([
+    import('./ingress.ts'),
+    import('./api.ts'),
+    import('./worker.ts'),
+    import('./projector.ts'),
+  ]);
+  const host = core.config.host ?? '127.0.0.1';
+  const shared = { core, catalog: await catalogOf(core), host };
+  const { api, ingress } = onceBothListen((apiPort, ingressPort) => {
+    onReady({
+      dashboard: `http://${shown(host)}:${String(apiPort)}/`,
+      ingress: `http://${shown(host)}:${String(ingressPort)}/webhooks/`,
+    });
+  });
+  return [
+    runProjector({ core }, signal),
+    runWorker(shared, signal),
+    runIngress({ ...shared, onListening: ingress }, signal),
+    runApi({ ...shared, onListening: api }, signal),
+  ];
+}
+
+function onceBothListen(
+  ready: (apiPort: number, ingressPort: number) => void,
+): Readonly<Record<'api' | 'ingress', (port: number) => void>> {
+  const ports: { api?: number; ingress?: number } = {};
+  const heard = (role: 'api' | 'ingress') => (port: number) => {
+    ports[role] = port;
+    if (ports.api !== undefined && ports.ingress !== undefined) ready(ports.api, ports.ingress);
+  };
+  return { api: heard('api'), ingress: heard('ingress') };
+}
+
+const shown = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host);
+
+async function openPostgres(
+  { databaseUrl, dataDir }: Config,
+  logger: Logger,
+): Promise<Readonly<{ url: string; stop: () => Promise<void> }>> {
+  if (databaseUrl !== null) return { url: databaseUrl, stop: () => Promise.resolve() };
+  const { startEmbeddedPostgres } = await import('../platform/embedded-postgres.ts');
+  return startEmbeddedPostgres({ dataDir, logger });
+}
+
+function openTransport({ rabbitmqUrl }: Config, logger: Logger): Promise<Transport> {
+  return rabbitmqUrl === null
+    ? Promise.resolve(new InProcessTransport({ logger }))
+    : openRabbitmq(rabbitmqUrl, { role: 'start', logger });
+}

@@ -1,0 +1,56 @@
+import { tail } from '../event-store/tail.ts';
+import type { Transport } from '../messaging/transport.ts';
+import { AstConsumer } from '../workers/ast-consumer.ts';
+import { LOSS_TYPES, type JobNotice } from '../workers/running-jobs.ts';
+import { Worker } from '../workers/worker.ts';
+import { createAnalyser } from '../workflows/code-review/ast-analyser.ts';
+import type { WorkflowCatalog } from '../workflows/index.ts';
+import type { Core } from './core.ts';
+import { openDoor } from './door.ts';
+import { VERSION } from './version.ts';
+
+export type WorkerRole = Readonly<{
+  core: Core & Readonly<{ transport: Transport }>;
+  catalog: WorkflowCatalog;
+}>;
+
+/** Runs jobs and analyses until `signal` aborts and what ran has ended or was given back. */
+export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSignal): Promise<void> {
+  const { config, database, logger, metrics, store, transport } = core;
+  const { door, close } = await openDoor({ store });
+  const worker = new Worker({
+    door,
+    transport,
+    workflows: catalog.workflows,
+    database,
+    notices: (until) => notices(core, until),
+    logger,
+    config,
+    version: VERSION,
+    onRunEnd: ({ workflow, seconds }) => {
+      metrics.jobRunSeconds.observe({ workflow }, seconds);
+    },
+  });
+  const analyses = new AstConsumer({
+    transport,
+    analyse: createAnalyser({ dataDir: config.dataDir, cloneAllow: config.cloneAllow }),
+    logger,
+  });
+  logger.info({ workflows: [...catalog.workflows.keys()] }, 'runs jobs');
+  try {
+    await Promise.all([worker.run(signal), analyses.run(signal)]);
+  } finally {
+    await close();
+  }
+}
+
+/** What takes jobs away, from now on. */
+async function* notices(
+  { store, hints, logger }: Core,
+  signal: AbortSignal,
+): AsyncGenerator<readonly JobNotice[]> {
+  const after = await store.head();
+  for await (const page of tail({ store, hints, logger, after, types: LOSS_TYPES }, signal)) {
+    yield page.map(({ streamId, type, position }) => ({ jobId: streamId, type, position }));
+  }
+}
