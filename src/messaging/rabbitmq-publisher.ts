@@ -204,11 +204,19 @@ export class RabbitmqPublisher {
   }
 
   private expire(outgoing: Outgoing): void {
-    const why = outgoing.sent ? 'did not confirm a message' : 'was away';
     this.stalled ||= outgoing.sent;
-    outgoing.settle(new NotConfirmed(`RabbitMQ ${why} for ${String(this.deadlineMs)} ms`));
+    outgoing.settle(
+      new NotConfirmed(`${this.whyLate(outgoing)} within ${String(this.deadlineMs)} ms`),
+    );
     // Messages expire in the order in which they wait: none of those that have is kept.
     while (this.waiting.peek()?.settled === true) this.waiting.shift();
+  }
+
+  private whyLate({ sent }: Outgoing): string {
+    if (this.channel === null) return 'RabbitMQ could not be reached';
+    return sent
+      ? 'RabbitMQ did not confirm a message'
+      : 'RabbitMQ did not get through the messages before this one';
   }
 }
 

@@ -169,7 +169,7 @@ describe('the network', () => {
     proxy.pause();
     const failure = transport.publish(message(1));
     await expect(failure).rejects.toBeInstanceOf(NotConfirmed);
-    await expect(failure).rejects.toThrow('did not confirm a message for 300 ms');
+    await expect(failure).rejects.toThrow('RabbitMQ did not confirm a message within 300 ms');
     expect(transport.isReady()).toBe(false);
     proxy.resume();
     await isReady(transport, true);
@@ -442,7 +442,9 @@ describe('the server goes away', () => {
     await server.stop();
 
     await isReady(transport, false);
-    await expect(hasty.publish(message('never'))).rejects.toThrow('RabbitMQ was away for 100 ms');
+    await expect(hasty.publish(message('never'))).rejects.toThrow(
+      'RabbitMQ could not be reached within 100 ms',
+    );
     await expect(transport.queues()).rejects.toThrow('RabbitMQ is not connected');
     const published = numbers(50, 1).map(async (n) => transport.publish(message(n)));
     const late = await started();
