@@ -7,7 +7,7 @@ import type { JobCommand } from '../write/job/commands.ts';
 import { onAbort, within } from './abort.ts';
 import { classify } from './failure.ts';
 import { type Ending, JobRun } from './job-run.ts';
-import { type Claim, LOST, RunReports } from './run-reports.ts';
+import { type Claim, LOST, RunReports, correlationOf } from './run-reports.ts';
 
 /** How a run ended, as the log has it. `lost`: another run or person had the last word, and nothing was added. */
 export type RunEnd = 'completed' | 'paused' | 'released' | 'retrying' | 'failed' | 'lost';
@@ -172,7 +172,9 @@ function contextOf({ claim, run, services, logger, signal }: ContextParts): Work
   };
 }
 
-function jobViewOf({ jobId, history: { state } }: Claim): JobView {
+function jobViewOf(claim: Claim): JobView {
+  const { jobId, history } = claim;
+  const { state } = history;
   const { workflow, trigger, input, retry } = state.request;
   if (trigger === null) throw new Error(`Job ${jobId} runs, and was never requested`);
   return {
@@ -182,6 +184,6 @@ function jobViewOf({ jobId, history: { state } }: Claim): JobView {
     input,
     attempt: state.attempt,
     maxAttempts: retry.maxAttempts,
-    correlationId: jobId,
+    correlationId: correlationOf(claim),
   };
 }

@@ -114,9 +114,22 @@ export class RunReports {
   private async decide(command: JobCommand, commandId: string): Promise<readonly JobEvent[]> {
     const { jobId, workerId } = this.claim;
     const decision = await this.options.door.execute(
-      new DecideJob(jobId, command, { commandId, known: this.history, actor: workerId }),
+      new DecideJob(jobId, command, {
+        commandId,
+        known: this.history,
+        actor: workerId,
+        correlationId: correlationOf(this.claim),
+      }),
     );
     this.history = decision.history;
     return decision.events;
   }
+}
+
+/** Everything that follows from a delivery has the delivery's id; what was asked for by hand has the job's. */
+export function correlationOf({ jobId, history }: Claim): string {
+  const { request } = history.state;
+  // The state holds the whole request, of which its type shows what the rules look at.
+  const asked = 'deliveryId' in request ? request.deliveryId : null;
+  return typeof asked === 'string' ? asked : jobId;
 }

@@ -42,6 +42,9 @@ const CLAIM_GRACE_MS = 2_000;
 /** What of the grace is kept for giving back what still runs at its end. */
 const RELEASE_MS = 2_000;
 
+/** A cancellation is to be heard within a second. */
+const WATCH_AGAIN_MS = 500;
+
 /** What one claim is made under. */
 type Claiming = Readonly<{ lease: Lease; signal: AbortSignal }>;
 
@@ -229,7 +232,7 @@ export class Worker {
       } catch (error) {
         logger.warn({ err: error }, 'cancellations are not heard for a moment');
       }
-      await pause(backoffMs(failures), signal);
+      await pause(backoffMs(failures, { maxMs: WATCH_AGAIN_MS }), signal);
     }
   }
 
