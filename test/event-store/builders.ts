@@ -63,3 +63,12 @@ export function assertDense(list: readonly Recorded[], after: bigint): void {
       throw new Error(`position ${String(position)} where ${String(due)} is due`);
   }
 }
+
+/** A promise that is resolved from outside. */
+export function gate(): Readonly<{ promise: Promise<void>; open: () => void }> {
+  let open = (): void => {};
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { promise, open };
+}
