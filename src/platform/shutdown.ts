@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import type { Logger } from './logger.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
@@ -19,6 +21,8 @@ type Options = Readonly<{
  */
 export function shutdownSignal({ graceMs, logger, program = process }: Options): AbortSignal {
   const stop = new AbortController();
+  // Everything that runs in the process listens to it.
+  setMaxListeners(0, stop.signal);
   const endNow = (why: string): void => {
     logger.error(`ended before the stop was complete: ${why}`);
     program.exit(1);

@@ -16,7 +16,13 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
     findWaiting: (event, key) => findWaiting(database, event, key),
   });
   const projector = new Projector(core);
-  const dispatcher = new Dispatcher({ ...core, door, config, clock: () => new Date(), logger });
+  const { leaseMs, redispatchAfterMs } = config;
+  const dispatcher = new Dispatcher({
+    ...core,
+    door,
+    config: { leaseMs, redispatchAfterMs },
+    clock: () => new Date(),
+  });
   logger.info('keeps the read models and dispatches jobs');
   try {
     await Promise.all([

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import { InProcessTransport } from '../messaging/in-process-transport.ts';
 import type { Transport } from '../messaging/transport.ts';
 import type { Config } from '../platform/config.ts';
@@ -55,7 +57,9 @@ async function runAll(
   const core = given as Core & Readonly<{ transport: Transport }>;
   const admin = await openAdmin(core, stopping);
   const failed = new AbortController();
-  const roles = await runRoles(core, AbortSignal.any([stopping, failed.signal]), onReady);
+  const signal = AbortSignal.any([stopping, failed.signal]);
+  setMaxListeners(0, signal);
+  const roles = await runRoles(core, signal, onReady);
   // A role that cannot begin, because its port is taken, ends the others too.
   for (const role of roles) {
     role.catch(() => {
