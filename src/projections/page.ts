@@ -139,8 +139,8 @@ async function queryFor(
   }
 }
 
-/** Wrong values, constraints, syntax and names, limits, errors raised in SQL. All else may pass: connections, locks. */
-const REFUSALS = /^(?:0A|21|22|23|42|44|54|P0|XX)/;
+/** Wrong values, constraints, dependencies, syntax and names, limits, errors raised in SQL. All else may pass: connections, locks. */
+const REFUSALS = /^(?:0A|21|22|23|2B|42|44|54|P0|XX)/;
 
 export const isRefusal = (error: unknown): boolean =>
   error instanceof DatabaseError && REFUSALS.test(error.code ?? '');

@@ -116,7 +116,10 @@ describe('the projector', () => {
     expect(await seen(position)).toBe(true);
   });
 
-  test('rebuilds a projection whose version was raised, and then follows it', async () => {
+  test.each([
+    ['at the end', (columns: string) => `${columns}, starred boolean not null default false`],
+    ['at the beginning', (columns: string) => `starred boolean not null default false, ${columns}`],
+  ])('rebuilds a projection whose version was raised, with a new column %s', async (_, change) => {
     const [jobs, ...others] = PROJECTIONS;
     if (!jobs) throw new Error('no projections');
     const [table, ...tables] = jobs.tables;
@@ -124,10 +127,7 @@ describe('the projector', () => {
     const newer: Projection = {
       ...jobs,
       version: 2,
-      tables: [
-        { ...table, columns: `${table.columns}, starred boolean not null default false` },
-        ...tables,
-      ],
+      tables: [{ ...table, columns: change(table.columns) }, ...tables],
     };
     await appendJob();
     await ledger.catchUp();

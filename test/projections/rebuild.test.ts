@@ -206,6 +206,25 @@ describe('a rebuild', () => {
     await expectExact();
   });
 
+  test('that was cancelled does not go on in the tables of the next one', async () => {
+    await appendJobs(3);
+    await ledger.catchUp();
+    const [first, second] = [new FaultyDatabase(ledger.url), new FaultyDatabase(ledger.url)];
+    const thawFirst = first.freeze();
+    const cancelled = rebuilt({ database: first });
+    await first.reached;
+    await cancelRebuild(ledger.database, 'jobs');
+    const thawSecond = second.freeze();
+    const next = rebuilt({ database: second, verify: true });
+    await second.reached;
+    thawFirst();
+    await expect(cancelled).rejects.toBeInstanceOf(CheckpointLost);
+    thawSecond();
+    expect((await next)[0]).toMatchObject({ outcome: 'swapped', verified: true });
+    await first.close();
+    await second.close();
+  });
+
   test.each([0, 2, 3, 'after-commit'] as const)(
     'goes on after it lost the database at moment %s',
     async (dieAt) => {
