@@ -7,15 +7,10 @@ export class AddressList {
   /** Throws on an entry that is neither, as an allow list with a hole is none. */
   constructor(source: string, entries: readonly string[]) {
     for (const entry of entries) {
-      const [address = '', prefix, ...rest] = entry.split('/');
+      const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
       const family = familyOf(address);
       const bits = prefix === undefined ? WHOLE[family ?? 'ipv4'] : Number(prefix);
-      if (
-        family === null ||
-        rest.length > 0 ||
-        prefix === '' ||
-        !(bits <= WHOLE[family] && Number.isInteger(bits))
-      ) {
+      if (family === null || bits > WHOLE[family]) {
         throw new Error(
           `The source "${source}" allows "${entry}", which is neither an IP address nor a network: write 192.0.2.1 or 192.0.2.0/24`,
         );

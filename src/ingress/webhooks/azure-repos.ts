@@ -38,9 +38,11 @@ export const azureRepos: WebhookProvider = {
 };
 
 function verify({ headers, secrets }: UnverifiedDelivery): Verdict {
-  const [, base64] = /^basic ([A-Za-z0-9+/]+={0,2})$/i.exec(headers['authorization'] ?? '') ?? [];
-  if (base64 === undefined) return 'not-authentic';
-  return isAnyOf(Buffer.from(base64, 'base64'), secrets) ? 'authentic' : 'not-authentic';
+  const [, base64 = ''] = /^basic (\S+)$/i.exec(headers['authorization'] ?? '') ?? [];
+  const given = Buffer.from(base64, 'base64');
+  // Node decodes what is no base64 too, as far as it goes.
+  const isStrict = base64 !== '' && given.toString('base64') === base64;
+  return isStrict && isAnyOf(given, secrets) ? 'authentic' : 'not-authentic';
 }
 
 /** The sample of the test button has ids that many share, and no subscription. */

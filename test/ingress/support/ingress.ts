@@ -111,16 +111,16 @@ export type Answered = Readonly<{
   body: Record<string, unknown>;
 }>;
 
-/** Posts a body that is signed as GitHub does. */
-export async function post(
+/** Posts a body with these headers. */
+export async function send(
   ingress: TestIngress,
+  path: string,
+  headers: Readonly<Record<string, string>>,
   body: string | Buffer,
-  change: Readonly<Record<string, string | null>> = {},
-  path = '/webhooks/github',
 ): Promise<Answered> {
   const response = await fetch(`${ingress.url}${path}`, {
     method: 'POST',
-    headers: githubHeaders(body, change),
+    headers,
     body: new Uint8Array(Buffer.from(body)),
   });
   return {
@@ -129,6 +129,14 @@ export async function post(
     body: (await response.json()) as Record<string, unknown>,
   };
 }
+
+/** Posts a body that is signed as GitHub does. */
+export const post = (
+  ingress: TestIngress,
+  body: string | Buffer,
+  change: Readonly<Record<string, string | null>> = {},
+  path = '/webhooks/github',
+): Promise<Answered> => send(ingress, path, githubHeaders(body, change), body);
 
 /** The smallest pull request that GitHub could have sent. */
 export function pullRequestPayload(
