@@ -74,6 +74,12 @@ test('a migration that fails changes nothing, and those before it stay', async (
   expect(names(await migrate(empty.url, { folder }))).toEqual(['0002_two']);
 });
 
+test('a migration that cannot be noted is undone', async () => {
+  write('0001_one', 'create table one (n int); drop table public.jobledger_migrations');
+  await expect(migrate(empty.url, { folder })).rejects.toThrow('changed nothing');
+  expect(await database.query(sql`select to_regclass('one') as one`)).toEqual([{ one: null }]);
+});
+
 test('an edited migration is refused with what to do', async () => {
   write('0001_one', 'create table one (n int)');
   write('0002_two', 'create table two (n int)');
