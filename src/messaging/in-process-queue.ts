@@ -1,4 +1,5 @@
 import type { Logger } from '../platform/logger.ts';
+import { whenAborted } from './abort.ts';
 import { type Delivery, handleDelivery } from './delivery.ts';
 import { Fifo } from './fifo.ts';
 import { type Parcel, unpack } from './parcel.ts';
@@ -57,11 +58,7 @@ export class InProcessQueue {
     const subscription: Subscription = { consumer, signal, running: new Set() };
     this.subscriptions = [...this.subscriptions, subscription];
     this.schedulePump();
-    if (!signal.aborted) {
-      await new Promise((resolve) => {
-        signal.addEventListener('abort', resolve, { once: true });
-      });
-    }
+    await whenAborted(signal).aborted;
     await Promise.all(subscription.running);
     this.subscriptions = this.subscriptions.filter((other) => other !== subscription);
     this.schedulePump();

@@ -1,7 +1,9 @@
 import type { Logger } from '../platform/logger.ts';
+import { linked } from './abort.ts';
 import { bury, revive } from './dead-letter.ts';
 import { InProcessQueue } from './in-process-queue.ts';
 import { type Parcel, pack } from './parcel.ts';
+import { takersOf } from './routing.ts';
 import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
@@ -51,9 +53,11 @@ export class InProcessTransport implements Transport {
 
   async consume(consumer: Consumer, signal: AbortSignal): Promise<void> {
     const queue = this.queueNamed(consumer.queue);
-    const running = queue.consume(consumer, AbortSignal.any([signal, this.closing.signal]));
+    const ending = linked(signal, this.closing.signal);
+    const running = queue.consume(consumer, ending.signal);
     this.consumers.add(running);
     await running;
+    ending.release();
     this.consumers.delete(running);
   }
 
@@ -106,32 +110,10 @@ export class InProcessTransport implements Transport {
 
   private route(parcel: Parcel): void {
     const { exchange, routingKey, mandatory } = parcel;
-    const takers = [...this.queuesByName.values()].filter(({ definition }) =>
-      exchange === ''
-        ? definition.name === routingKey
-        : definition.bindings.some(
-            (binding) => binding.exchange === exchange && matches(binding.routingKey, routingKey),
-          ),
-    );
+    const takers = takersOf(this.topology, parcel);
     if (mandatory && takers.length === 0) {
       throw new Unroutable(`No queue takes "${routingKey}" at the exchange "${exchange}"`);
     }
-    for (const queue of takers) queue.put(parcel);
+    for (const { name } of takers) this.queueNamed(name).put(parcel);
   }
-}
-
-/** Whether a topic pattern takes a routing key: `*` is one word, `#` is any number of words. */
-export function matches(pattern: string, routingKey: string): boolean {
-  return wordsMatch(pattern.split('.'), routingKey.split('.'));
-}
-
-function wordsMatch([first, ...rest]: readonly string[], words: readonly string[]): boolean {
-  if (first === undefined) return words.length === 0;
-  if (first === '#') {
-    return (
-      wordsMatch(rest, words) || (words.length > 0 && wordsMatch([first, ...rest], words.slice(1)))
-    );
-  }
-  const [word, ...others] = words;
-  return word !== undefined && (first === '*' || first === word) && wordsMatch(rest, others);
 }

@@ -69,15 +69,3 @@ export async function settledWithin(
     clearTimeout(timer);
   }
 }
-
-/** Resolves when `signal` aborts; `release` removes the listener. */
-export function whenAborted(
-  signal: AbortSignal,
-): Readonly<{ aborted: Promise<void>; release: () => void }> {
-  const released = new AbortController();
-  const aborted = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true, signal: released.signal });
-  });
-  return { aborted, release: () => released.abort() };
-}

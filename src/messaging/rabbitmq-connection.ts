@@ -5,7 +5,8 @@ import { type ChannelModel, connect } from 'amqplib';
 
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
-import { attempt, settledWithin, whenAborted } from './rabbitmq-channel.ts';
+import { whenAborted } from './abort.ts';
+import { attempt, settledWithin } from './rabbitmq-channel.ts';
 import { TopologyMismatch, declareTopology } from './rabbitmq-topology.ts';
 import type { Topology } from './topology.ts';
 

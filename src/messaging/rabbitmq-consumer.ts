@@ -7,11 +7,12 @@ import {
 
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
+import { whenAborted } from './abort.ts';
 import { bury } from './dead-letter.ts';
 import { type Delivery, handleDelivery } from './delivery.ts';
 import { type Parcel, unpack } from './parcel.ts';
 import { parcelOf } from './rabbitmq-message.ts';
-import { type OpenChannel, attempt, openChannel, whenAborted } from './rabbitmq-channel.ts';
+import { type OpenChannel, attempt, openChannel } from './rabbitmq-channel.ts';
 import type { RabbitmqConnection } from './rabbitmq-connection.ts';
 import type { Topology } from './topology.ts';
 import type { Consumer } from './transport.ts';
@@ -27,6 +28,8 @@ export class RabbitmqConsumer {
   private readonly publish: (parcel: Parcel) => Promise<void>;
   private readonly onMissing: () => void;
   private readonly topology: Topology;
+  private readonly deliveryLimit: number;
+  private readonly keepsOrder: boolean;
   private readonly logger: Logger;
   private readonly running = new Set<Promise<void>>();
   /** Received while handlers of a lost channel still fill the places. */
@@ -48,6 +51,9 @@ export class RabbitmqConsumer {
     this.publish = options.publish;
     this.onMissing = options.onMissing;
     this.topology = options.topology;
+    const definition = this.topology.queues.find(({ name }) => name === consumer.queue);
+    this.deliveryLimit = definition?.deliveryLimit ?? Number.POSITIVE_INFINITY;
+    this.keepsOrder = definition?.singleActiveConsumer ?? false;
     this.logger = options.logger;
   }
 
@@ -85,8 +91,10 @@ export class RabbitmqConsumer {
       onConsuming();
       const reason = await Promise.race([from.closed, aborted]);
       if (!signal.aborted) throw reason ?? new Error('The channel was closed');
-      await attempt(() => Promise.race([from.channel.cancel(consumerTag), from.closed]));
-      for (const received of this.backlog.splice(0)) giveBack(received);
+      if (!this.keepsOrder) {
+        await attempt(() => Promise.race([from.channel.cancel(consumerTag), from.closed]));
+        for (const received of this.backlog.splice(0)) giveBack(received);
+      }
       await Promise.all(this.running);
     } finally {
       release();
@@ -101,9 +109,17 @@ export class RabbitmqConsumer {
   }
 
   private receive(received: Received, signal: AbortSignal): void {
-    if (signal.aborted) giveBack(received);
+    if (signal.aborted) this.decline(received);
     else if (this.running.size < this.consumer.prefetch) this.start(received, signal);
     else this.backlog.push(received);
+  }
+
+  /**
+   * Where order counts, what is not begun stays with us until the channel is closed: that returns it before the next
+   * consumer gets anything, while messages given back one by one would come after what that has got already.
+   */
+  private decline(received: Received): void {
+    if (!this.keepsOrder) giveBack(received);
   }
 
   private start(received: Received, signal: AbortSignal): void {
@@ -128,11 +144,10 @@ export class RabbitmqConsumer {
     const { queue } = this.consumer;
     const parcel = parcelOf(message);
     const deliveryCount = deliveryCountOf(message.properties);
-    const definition = this.topology.queues.find(({ name }) => name === queue);
     return {
       open: () => unpack(parcel, { queue, deliveryCount }),
       deliveryCount,
-      deliveryLimit: definition?.deliveryLimit ?? Number.POSITIVE_INFINITY,
+      deliveryLimit: this.deliveryLimit,
       ack: () => ifOpen(from, (channel) => channel.ack(message)),
       // A reject counts as a delivery that failed; from RabbitMQ 4.3 on a nack does not.
       retry: () => ifOpen(from, (channel) => channel.reject(message, true)),

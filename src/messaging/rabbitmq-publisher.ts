@@ -2,9 +2,10 @@ import { type ConfirmChannel, IllegalOperationError, type Message } from 'amqpli
 
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
+import { whenAborted } from './abort.ts';
 import { Fifo } from './fifo.ts';
 import type { Parcel } from './parcel.ts';
-import { type ChannelError, openChannel, whenAborted } from './rabbitmq-channel.ts';
+import { type ChannelError, openChannel } from './rabbitmq-channel.ts';
 import type { RabbitmqConnection } from './rabbitmq-connection.ts';
 import { publishOptions } from './rabbitmq-message.ts';
 import { NotConfirmed, Unroutable } from './transport.ts';

@@ -1,12 +1,14 @@
 import type { ChannelModel } from 'amqplib';
 
 import type { Logger } from '../platform/logger.ts';
+import { linked } from './abort.ts';
 import { type Parcel, pack } from './parcel.ts';
 import { attempt, openChannel, settledWithin } from './rabbitmq-channel.ts';
 import { RabbitmqConnection } from './rabbitmq-connection.ts';
 import { RabbitmqConsumer } from './rabbitmq-consumer.ts';
 import { redrive } from './rabbitmq-dead-letters.ts';
 import { RabbitmqPublisher } from './rabbitmq-publisher.ts';
+import { takersOf } from './routing.ts';
 import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
@@ -14,6 +16,7 @@ import {
   type OutgoingMessage,
   type QueueDepth,
   type Transport,
+  Unroutable,
 } from './transport.ts';
 
 /** `queues` and `redrive` fail when the server stays away this long. */
@@ -92,15 +95,17 @@ export class RabbitmqTransport implements Transport {
       throw new Error(`The queue "${consumer.queue}" is not in the topology: add it there`);
     }
     this.startConsuming();
+    const ending = linked(signal, this.closing.signal);
     const running = new RabbitmqConsumer(consumer, {
       connection: this.consuming,
       publish: (parcel) => this.send(parcel),
       onMissing: () => this.reset(),
       topology: this.topology,
       logger: this.logger,
-    }).run(AbortSignal.any([signal, this.closing.signal]));
+    }).run(ending.signal);
     this.consumers.add(running);
     await running;
+    ending.release();
     this.consumers.delete(running);
   }
 
@@ -167,6 +172,10 @@ export class RabbitmqTransport implements Transport {
     this.outstanding.add(sent);
     try {
       await sent;
+    } catch (error) {
+      const isQueueGone = error instanceof Unroutable && takersOf(this.topology, parcel).length > 0;
+      if (isQueueGone) this.reset();
+      throw error;
     } finally {
       this.outstanding.delete(sent);
     }
