@@ -77,8 +77,10 @@ function fixed<T>(
 }
 
 function writeUuid(buffer: Buffer, value: string, at: number): void {
-  const written = buffer.write(value.replaceAll('-', ''), at, 16, 'hex');
-  if (written !== 16) throw new TypeError(`${JSON.stringify(value)} is not a UUID`);
+  const digits = value.replaceAll('-', '');
+  // `write` stops at the first character that is no hexadecimal digit, and at the length given.
+  if (digits.length !== 32 || buffer.write(digits, at, 16, 'hex') !== 16)
+    throw new TypeError(`${JSON.stringify(value)} is not a UUID`);
 }
 
 function writeBool(buffer: Buffer, value: boolean, at: number): void {
