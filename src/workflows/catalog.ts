@@ -14,7 +14,7 @@ export type PlannedJob = Readonly<{
 /** The workflows that this process knows. */
 export type WorkflowCatalog = Readonly<{
   workflows: ReadonlyMap<string, Workflow>;
-  /** A job for every workflow that the trigger starts, in the order in which the workflows are exported. */
+  /** A job for every workflow that the trigger starts, in the order of the workflows' names. */
   plan: (trigger: Trigger) => readonly PlannedJob[];
   /** The job of one workflow, whatever starts it; null when there is no such workflow. */
   planOf: (name: string, trigger: Trigger) => PlannedJob | null;

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { defineWorkflow, type Workflow, type WorkflowDefinition } from '../sdk/index.ts';
 
 /**
- * All workflows that a module exports, by name or as its default. Anything else that it exports is its own
+ * All workflows that a module exports, by name or as its default, in the order of the workflows' names. Anything else that it exports is its own
  * business. They are told by their shape, for the module may have another copy of the SDK. `replace` gives the
  * workflow to take instead of an exported one.
  */
@@ -27,7 +27,9 @@ export async function importWorkflows(
     }
     workflows.set(workflow.name, { workflow, origin: value });
   }
-  if (workflows.size > 0) return [...workflows.values()].map(({ workflow }) => workflow);
+  if (workflows.size > 0) {
+    return [...workflows.keys()].toSorted().flatMap((name) => workflows.get(name)?.workflow ?? []);
+  }
   const names = Object.keys(exported);
   throw new Error(
     `WORKFLOWS: ${path} exports no workflow${names.length > 0 ? `, only ${names.join(', ')}` : ''}. Write for example: export const hello = defineWorkflow({ name: 'hello', on: [{ event: 'push' }], async run(ctx) { … } })`,

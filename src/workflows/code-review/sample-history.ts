@@ -32,7 +32,7 @@ const CHECKOUT = `import { exec } from 'node:child_process';
 
 import { type Item, total } from './prices.js';
 
-const paymentApiKey = 'sk_live_this_is_not_a_real_key';
+const paymentApiKey = 'pay_0f1e2d3c4b5a';
 
 export async function checkout(db: any, customer: string, items: readonly Item[]) {
   console.log('checkout', customer);

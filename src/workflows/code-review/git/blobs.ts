@@ -37,7 +37,7 @@ export async function readBlobs(
   });
 }
 
-const FETCH = ['--quiet', '--no-tags', '--no-write-fetch-head', '--filter=blob:none'];
+const FETCH = ['--quiet', '--no-tags', '--no-write-fetch-head'];
 
 const sizesOf = async (git: Git, ids: readonly string[]): Promise<readonly (number | null)[]> =>
   parseSizes(await git(['cat-file', '--batch-check'], { input: lines(ids), isLocal: true }));

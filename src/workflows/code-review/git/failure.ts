@@ -7,12 +7,15 @@ export const isUnknownCommit = (error: unknown): boolean =>
   error instanceof GitFailed &&
   /not our ref|unadvertised object|couldn't find remote ref|no such remote ref/i.test(error.stderr);
 
-/** The cached copy is damaged: begin anew. */
-export const isDamaged = (error: unknown): boolean =>
+const OF_THE_NETWORK =
+  /unable to access|RPC failed|early EOF|hung up|disconnect|remote error|protocol error|expected flush/i;
+
+/** What is said of neither the server nor the way to it is probably said of the cached copy: begin anew. */
+export const isOfTheCopy = (error: unknown): boolean =>
   error instanceof GitFailed &&
-  /object file .* is empty|is corrupt|packfile .* cannot be accessed|not a git repository: '|bad config|shallow file has changed|\.lock': File exists|unable to read tree|invalid sha1 pointer|bad shallow line/i.test(
-    error.stderr.replace(/remote: .*/g, ''),
-  );
+  !isUnknownCommit(error) &&
+  !isNotThere(error) &&
+  !OF_THE_NETWORK.test(error.stderr);
 
 type Explanation = Readonly<{ pattern: RegExp; explain: (url: string) => Error }>;
 
@@ -42,7 +45,7 @@ const EXPLANATIONS: readonly Explanation[] = [
   },
   {
     pattern:
-      /returned error: (?:404|410)|repository '.*' not found|does not appear to be a git repository|not a git repository|No such file or directory/i,
+      /returned error: (?:404|410)|repository '.*' not found|does not appear to be a git repository/i,
     explain: permanent('does not exist: check the clone URL'),
   },
   { pattern: /returned error: 4\d\d/, explain: permanent('was refused by its host') },

@@ -118,7 +118,6 @@ async function fetch(
     '--no-write-fetch-head',
     '--no-auto-maintenance',
     '--no-recurse-submodules',
-    '--filter=blob:none',
     `--depth=${String(depth)}`,
     '--',
     remote,

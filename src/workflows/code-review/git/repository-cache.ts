@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { NonRetriable } from '../../../sdk/index.ts';
 import type { Settings } from '../options.ts';
-import { explained, isDamaged } from './failure.ts';
+import { explained, isOfTheCopy } from './failure.ts';
 import { folderSize, withSizeBound } from './folder-size.ts';
 import { withLock } from './lock.ts';
 import type { Git } from './run.ts';
@@ -70,7 +70,7 @@ async function withCopy<T>(
     return await attempt();
   } catch (error) {
     if (error instanceof TooLarge) await rm(gitDir, { recursive: true, force: true });
-    if (!isDamaged(error)) throw error;
+    if (!isOfTheCopy(error)) throw error;
     await rm(gitDir, { recursive: true, force: true });
     return attempt();
   }

@@ -78,11 +78,15 @@ function configuration({ limits }: Settings): readonly string[] {
   ];
 }
 
-/** With these, git fetches an object that it misses from where the rest came from. */
+/**
+ * With these, git fetches no contents of files, and an object that it misses from where the rest came from. They are
+ * never in the repository's own configuration: without them, it knows no remote.
+ */
 const remoteConfiguration = (remotes: Remotes): readonly string[] =>
   Object.entries(remotes).flatMap(([name, { href }]) => [
     `remote.${name}.url=${href}`,
     `remote.${name}.promisor=true`,
+    `remote.${name}.partialclonefilter=blob:none`,
   ]);
 
 /**
