@@ -12,11 +12,6 @@ export async function emptyDatabase(): Promise<TestDatabase> {
   return database(await ask('POST', '/databases/empty'));
 }
 
-/** A superuser's address of the Postgres that the run shares. */
-export async function databaseServerUrl(): Promise<string> {
-  return ask('GET', '/postgres');
-}
-
 function database(url: string): TestDatabase {
   return {
     url,

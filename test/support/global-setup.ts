@@ -49,7 +49,6 @@ async function answer(servers: TestServers, request: IncomingMessage): Promise<s
   const asked = `${request.method ?? ''} ${request.url ?? ''}`;
   const url = await text(request);
   const answers: Record<string, () => Promise<string | void>> = {
-    'GET /postgres': async () => servers.databaseUrl(),
     'POST /databases/migrated': async () => servers.createDatabase('migrated'),
     'POST /databases/empty': async () => servers.createDatabase('empty'),
     'DELETE /databases': async () => servers.dropDatabase(url),

@@ -25,8 +25,7 @@ export class TestServers {
     private readonly given: Readonly<{ databaseUrl: string | null; rabbitmqUrl: string | null }>,
   ) {}
 
-  /** A superuser's address of the Postgres that holds the test databases. */
-  async databaseUrl(): Promise<string> {
+  private async databaseUrl(): Promise<string> {
     const { databaseUrl } = this.given;
     this.postgres ??=
       databaseUrl === null
