@@ -78,7 +78,6 @@ export class AdminServer {
 
   private async readiness(): Promise<Answer> {
     const { checks, stopping } = this.options;
-    if (stopping.aborted) return json(503, { ready: false, stopping: true, checks: {} });
     const results = await Promise.all(
       checks.map(async (check) => [check.name, await this.result(check)] as const),
     );
