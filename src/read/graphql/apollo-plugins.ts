@@ -23,15 +23,16 @@ export const limitsPlugin: ApolloServerPlugin = {
  * of that legacy type; Apollo answers 400.
  */
 export const legacyStatusPlugin: ApolloServerPlugin = {
-  requestDidStart: () =>
-    Promise.resolve({
-      willSendResponse: ({ response }) => {
-        const { body, http } = response;
-        const type = http.headers.get('content-type') ?? '';
+  requestDidStart: ({ request }) => {
+    const accepted = request.http?.headers.get('accept') ?? '';
+    const legacy =
+      accepted.includes('application/json') && !accepted.includes('graphql-response+json');
+    return Promise.resolve({
+      willSendResponse: ({ response: { body, http } }) => {
         const refused = body.kind === 'single' && body.singleResult.data === undefined;
-        if (refused && http.status === 400 && type.startsWith('application/json'))
-          http.status = 200;
+        if (legacy && refused && http.status === 400) http.status = 200;
         return Promise.resolve();
       },
-    }),
+    });
+  },
 };

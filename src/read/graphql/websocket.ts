@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+import { GraphQLError } from 'graphql';
 import { CloseCode } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
@@ -71,6 +72,8 @@ function options(
 ): Parameters<typeof useServer<Record<string, unknown>, Extra>>[0] {
   return {
     schema: api.schema,
+    // Otherwise it writes faults to the console, and their text into close reasons.
+    isProd: true,
     connectionInitWaitTimeout: 3_000,
     onConnect: (context) => {
       const { request, socket } = context.extra;
@@ -85,7 +88,7 @@ function options(
       const { request, socket } = context.extra;
       if (Object.keys(context.subscriptions).length > MAX_SUBSCRIPTIONS) {
         socket.close(OVER_LIMIT, 'Too many subscriptions');
-        return [];
+        return [new GraphQLError('Too many subscriptions on this connection')];
       }
       const authorization =
         context.connectionParams?.['authorization'] ?? request.headers.authorization;

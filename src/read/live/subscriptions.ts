@@ -4,6 +4,7 @@ import type { EventStore } from '../../event-store/event-store.ts';
 import type { Recorded } from '../../events/event.ts';
 import { isJobEvent } from '../../events/job.ts';
 import { evolveJobView, type JobView } from '../../events/job-view.ts';
+import { backoffMs, pause } from '../../platform/backoff.ts';
 import { foldJob } from '../job-history.ts';
 import type { LiveItem } from './feed.ts';
 import type { LiveLog } from './live-log.ts';
@@ -23,13 +24,16 @@ export async function* followJob(
 ): AsyncGenerator<JobView> {
   const feed = live.open({ jobId });
   try {
-    let view = await foldJob(store, jobId);
-    if (view === null) throw notFound(jobId);
+    const found = await persistently(() => foldJob(store, jobId), signal);
+    if (found === null) throw notFound(jobId);
+    let view = found;
     yield view;
     while (!isFinal(view) && !signal.aborted) {
       const items = await feed.take(signal);
       const views: readonly JobView[] =
-        items === 'missed' ? await newer(store, view) : viewsAfter(view, items);
+        items === 'missed'
+          ? await persistently(() => newer(store, view), signal)
+          : viewsAfter(view, items);
       yield* views;
       view = views.at(-1) ?? view;
     }
@@ -89,11 +93,11 @@ export async function* followLog(
 ): AsyncGenerator<Recorded> {
   const feed = live.open(range);
   try {
-    let last = range.after ?? (await store.head());
+    let last = range.after ?? (await persistently(() => store.head(), signal));
     let behind = range.after !== null;
     while (!signal.aborted) {
       const events = behind
-        ? await backfill(store, { ...range, after: last })
+        ? await persistently(() => backfill(store, { ...range, after: last }), signal)
         : await take(feed.take(signal));
       behind = events === 'missed' || (behind && events.length > 0);
       if (events === 'missed') continue;
@@ -129,6 +133,18 @@ async function backfill(
   return events.filter(
     ({ position, type }) => position > after && (types === null || types.includes(type)),
   );
+}
+
+/** Reads again while the database is away: the subscriber is late then, but misses nothing. */
+async function persistently<T>(read: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (signal.aborted) throw error;
+      await pause(backoffMs(failures), signal);
+    }
+  }
 }
 
 const notFound = (jobId: string): GraphQLError =>
