@@ -21,8 +21,11 @@ type Held = Extract<Ending, { kind: 'failed' | 'released' | 'paused' }>;
 
 const RANK = { paused: 1, released: 2, failed: 3 } as const satisfies Record<Held['kind'], number>;
 
-/** The step in whose function the code runs. */
-const insideStep = new AsyncLocalStorage<string>();
+/** Where the code that runs belongs to: the run, and the step in whose function it is, if any. */
+const place = new AsyncLocalStorage<Readonly<{ run: JobRun; step: string | null }>>();
+
+/** The run whose code this is. */
+export const currentRun = (): JobRun | null => place.getStore()?.run ?? null;
 
 /**
  * The boundaries of a workflow's code: each `step` and each wait is a place where a run may end and a later one
@@ -52,6 +55,10 @@ export class JobRun {
     });
   }
 
+  get jobId(): string {
+    return this.claim.jobId;
+  }
+
   /** Runs the workflow's code; what comes of it is the `ending`. */
   start(run: () => Promise<unknown>): void {
     void this.runToEnd(run).finally(() => {
@@ -63,6 +70,13 @@ export class JobRun {
   /** From now on no step begins; the run ends when those under way are kept. */
   drain(): void {
     this.draining = true;
+  }
+
+  /** Fails the run for a rejection that nobody awaited; whether it was still there to fail. */
+  failStray(error: unknown): boolean {
+    if (this.over) return false;
+    this.hold({ kind: 'failed', error });
+    return true;
   }
 
   /** Ends the run now, whatever is under way. */
@@ -88,11 +102,11 @@ export class JobRun {
     }
     const kept = this.reports.keptStep(name);
     // The log keeps JSON, so what a step gave is only as much a `T` as JSON lets it be.
-    if (kept !== null) return structuredClone(kept.output) as T;
+    if (kept !== null) return kept.output as T;
     if (this.draining) this.hold({ kind: 'released' });
     if (this.held !== null && this.held.kind !== 'paused') return await this.park();
     const output = await this.underWay(() => this.runStep(name, run));
-    return output === LOST ? await this.park() : (structuredClone(output) as T);
+    return output === LOST ? await this.park() : (output as T);
   };
 
   readonly waitForEvent = async (
@@ -119,8 +133,9 @@ export class JobRun {
 
   private async runToEnd(run: () => Promise<unknown>): Promise<void> {
     try {
-      const result = toKeptJson(await run(), 'The result of the workflow');
-      this.end({ kind: 'completed', result });
+      const returned = await place.run({ run: this, step: null }, run);
+      const result = toKeptJson(returned, 'The result of the workflow');
+      if (this.held?.kind !== 'failed') this.end({ kind: 'completed', result });
     } catch (error) {
       this.hold({ kind: 'failed', error });
     }
@@ -128,17 +143,17 @@ export class JobRun {
 
   /** The id names the place in the code: the n-th wait of its name. */
   private waitId(kind: 'wait' | 'sleep', name: string): string {
-    const place = `${kind}:${name}`;
-    const occurrence = this.occurrences.get(place) ?? 0;
-    this.occurrences.set(place, occurrence + 1);
-    return `${place}#${String(occurrence)}`;
+    const base = `${kind}:${name}`;
+    const occurrence = this.occurrences.get(base) ?? 0;
+    this.occurrences.set(base, occurrence + 1);
+    return `${base}#${String(occurrence)}`;
   }
 
   /** Runs the step's function and keeps its result. `LOST`: the run is over, and the code goes no further. */
   private async runStep<T>(name: string, run: () => T | Promise<T>): Promise<Json | typeof LOST> {
     const startedAt = this.clock().toISOString();
     try {
-      const returned = await insideStep.run(name, async () => await run());
+      const returned = await place.run({ run: this, step: name }, async () => await run());
       const output = toKeptJson(returned, `What step "${name}" returned`);
       if (!this.over) await this.keepStep({ name, output, startedAt });
       return this.over ? LOST : output;
@@ -196,8 +211,8 @@ export class JobRun {
 
   /** Ends the run and throws: a step that waited for a boundary inside of it would never be done. */
   private assertOutside(call: string): void {
-    const step = insideStep.getStore();
-    if (step === undefined) return;
+    const step = place.getStore()?.step ?? null;
+    if (step === null) return;
     const error = new NonRetriable(
       `Step "${step}" calls ${call}: a step runs as a whole, so move the call out of it`,
     );
@@ -218,7 +233,7 @@ export class JobRun {
 
   /** Lets the code that a finished step woke go on as far as it can, for it may begin another step. */
   private endIfIdle(): void {
-    if (this.over || this.held === null || this.stepsUnderWay > 0) return;
+    if (this.over || this.held === null) return;
     setImmediate(() => {
       if (this.held !== null && this.stepsUnderWay === 0) this.end(this.held);
     });

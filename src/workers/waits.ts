@@ -32,17 +32,10 @@ export function sleepWait(id: string, at: Date, delayMs: number): Wait {
 
 /** What `waitForEvent` gives back for how the wait ended. */
 export function signalView(outcome: WaitOutcome): SignalView | null {
-  const views = {
-    timeout: () => null,
-    manual: ({ payload }) => ({ event: null, key: null, payload: structuredClone(payload) }),
-    signal: ({ event, key, payload }) => ({ event, key, payload: structuredClone(payload) }),
-  } satisfies {
-    [Kind in WaitOutcome['kind']]: (
-      outcome: Extract<WaitOutcome, { kind: Kind }>,
-    ) => SignalView | null;
-  };
-  // TypeScript cannot see that `views[outcome.kind]` takes exactly `outcome`; `satisfies` guarantees it.
-  return (views[outcome.kind] as (outcome: WaitOutcome) => SignalView | null)(outcome);
+  if (outcome.kind === 'timeout') return null;
+  const { payload } = outcome;
+  if (outcome.kind === 'manual') return { event: null, key: null, payload };
+  return { event: outcome.event, key: outcome.key, payload };
 }
 
 export function assertName(name: unknown, what: string): asserts name is string {

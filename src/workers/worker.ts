@@ -16,6 +16,7 @@ import { type RunEnd, type RunServices, runJob } from './run-job.ts';
 import type { Claim } from './run-reports.ts';
 import { type JobNotices, RunningJobs } from './running-jobs.ts';
 import { type ReleaseSlot, Slots } from './slots.ts';
+import { catchStrayRejections } from './stray-rejections.ts';
 
 export type WorkerOptions = Readonly<{
   door: Door;
@@ -97,10 +98,12 @@ export class Worker {
       this.progress.run(this.stopped.signal),
       this.watch(this.stopped.signal),
     ]);
+    const letThrough = catchStrayRejections(this.options.logger);
     await this.consume(signal);
     await this.drain(stoppedAt);
     this.stopped.abort();
     await background;
+    letThrough();
   }
 
   /** Under one lease after the other, until the signal aborts and no claim is on its way. */

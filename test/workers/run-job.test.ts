@@ -145,6 +145,16 @@ describe('steps', () => {
     });
   });
 
+  test('a mistake fails the job also when the workflow goes on beside it', async () => {
+    const { request, run } = engine();
+    const jobId = await request();
+    const review = workflow(async (ctx) => {
+      await ctx.step('a', () => 1);
+      return await Promise.race([ctx.step('a', () => 2), Promise.resolve('done')]);
+    });
+    expect(await run(jobId, review)).toBe('failed');
+  });
+
   test('a step or a wait inside of a step fails the job for good instead of hanging', async () => {
     const { request, run, last } = engine();
     const inStep = await request();
@@ -338,12 +348,12 @@ describe('waits', () => {
   test('a pause waits until the steps beside it are done, also those that follow from them', async () => {
     const { request, run, types, resume } = engine();
     const jobId = await request();
-    const step = vi.fn(() => null);
+    const step = vi.fn(() => new Promise((resolve) => setTimeout(resolve, 5)));
     const review = workflow((ctx) =>
       Promise.all([
         ctx.waitForEvent('done'),
         (async () => {
-          await ctx.step('one', step);
+          await ctx.step('one', () => null);
           await ctx.step('two', step);
         })(),
       ]),
@@ -358,7 +368,7 @@ describe('waits', () => {
     ]);
     await resume(jobId);
     expect(await run(jobId, review)).toBe('completed');
-    expect(step).toHaveBeenCalledTimes(2);
+    expect(step).toHaveBeenCalledTimes(1);
   });
 
   test('a step that wins a race against a wait lets the job complete', async () => {
@@ -470,28 +480,33 @@ describe('a run that has lost its job', () => {
     expect(await types(jobId)).toEqual(['JobRequested', 'JobStarted', 'JobCancelled']);
   });
 
-  test('aborts the signal at once when it is told, and reports nothing more', async () => {
+  test('aborts the signal at once when it is told, reports nothing more and runs no catch', async () => {
     const { request, run, types } = engine();
     const jobId = await request();
     const lost = new AbortController();
     const begun = gate();
+    const caught = vi.fn();
     const running = run(
       jobId,
       workflow((ctx) =>
-        ctx.step('long', () => {
-          begun.open();
-          return new Promise((_, reject) => {
-            ctx.signal.addEventListener('abort', () => {
-              reject(ctx.signal.reason as Error);
+        ctx
+          .step('long', () => {
+            begun.open();
+            return new Promise((_, reject) => {
+              ctx.signal.addEventListener('abort', () => {
+                reject(ctx.signal.reason as Error);
+              });
             });
-          });
-        }),
+          })
+          .catch(caught),
       ),
       { signals: { lost: lost.signal } },
     );
     await begun.opened;
     lost.abort(new Error('the job was cancelled'));
     expect(await running).toBe('lost');
+    await new Promise(setImmediate);
+    expect(caught).not.toHaveBeenCalled();
     expect(await types(jobId)).toEqual(['JobRequested', 'JobStarted']);
   });
 
@@ -575,6 +590,30 @@ describe('the log is away', () => {
       name: 'NotReported',
       classification: 'transient',
     });
+  });
+
+  test('a log that hangs does not hold a run that has lost its job', async () => {
+    const { request, run, door } = engine();
+    const jobId = await request();
+    const lost = new AbortController();
+    const asked = gate();
+    const hanging = {
+      execute: (command: { command?: { type: string } }) => {
+        if (command.command?.type !== 'CompleteStep') return door.execute(command as never);
+        asked.open();
+        return new Promise(() => {});
+      },
+    } as unknown as Door;
+    const running = run(
+      jobId,
+      workflow((ctx) => ctx.step('one', () => 1)),
+      { door: hanging, signals: { lost: lost.signal } },
+    );
+    await asked.opened;
+    const from = performance.now();
+    lost.abort();
+    expect(await running).toBe('lost');
+    expect(performance.now() - from).toBeLessThan(1_000);
   });
 
   test('a refusal in words is no fault: the run is lost', async () => {

@@ -202,6 +202,27 @@ describe('a worker', () => {
     expect(await types(jobId)).toEqual(['JobRequested', 'JobStarted', 'JobCompleted']);
   });
 
+  test('outlives what a workflow forgot to await, and fails that attempt', async () => {
+    const careless = workflow(
+      async (ctx) => {
+        void ctx.step('forgotten', () => Promise.reject(new Error('stray')));
+        await ctx.step('awaited', () => new Promise((resolve) => setTimeout(resolve, 50)));
+      },
+      { name: 'careless' },
+    );
+    const { start, request, hint, until } = at(
+      careless,
+      workflow(async () => 1),
+    );
+    start();
+    const jobId = await request({ workflow: 'careless' });
+    await hint(jobId, 'new', 'careless');
+    expect((await until(jobId, 'JobAttemptFailed')).data.error.message).toBe('stray');
+    const next = await request();
+    await hint(next);
+    await until(next, 'JobCompleted');
+  });
+
   test('tells how runs ended', async () => {
     const onRunEnd = vi.fn();
     const { start, request, hint, until } = at(workflow(async () => 1));
