@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 
 import { type RabbitmqOptions, RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';
 import { type Topology, toQueue } from '../../src/messaging/topology.ts';
-import { NotConfirmed } from '../../src/messaging/transport.ts';
+import { NotConfirmed, Unroutable } from '../../src/messaging/transport.ts';
 import { createLogger } from '../../src/platform/logger.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PrivateRabbitmq, startPrivateRabbitmq } from '../support/private-servers.ts';
@@ -349,6 +349,18 @@ describe('the server takes offence', () => {
     await eventually(async () => transport.publish({ ...published, mandatory: true }));
     expect((await consumer.has(2)).bodies).toEqual([1, 2]);
     await consumer.end();
+  });
+
+  test('a queue that is deleted while nobody consumes comes back when a message finds it gone', async () => {
+    await freshVhost();
+    const transport = await started();
+    const other = await connect(vhostUrl);
+    const channel = await other.createChannel();
+    await channel.deleteQueue(WORK);
+    await other.close();
+    await expect(transport.publish(message(1))).rejects.toBeInstanceOf(Unroutable);
+    await eventually(async () => transport.publish(message(2)));
+    expect((await inbox(transport).has(1)).bodies).toEqual([2]);
   });
 
   test('a body that is not JSON is dead, with the reason', async () => {
