@@ -37,17 +37,31 @@ export type WaitOptions = Readonly<{
 
 export type WorkflowContext = Readonly<{
   job: JobView;
-  /** Aborted when the job is cancelled, superseded or lost to another worker: stop soon. */
+  /**
+   * Aborted when the job is cancelled, superseded or lost to another worker, and when the run is over: stop soon.
+   * Give it to what takes long, such as `fetch(url, { signal })`.
+   */
   signal: AbortSignal;
   logger: Logger;
   /**
-   * Runs `run` once and keeps its result in the log: a later attempt gets the kept result. Names are unique
-   * within a workflow. The result must be JSON (undefined becomes null).
+   * Runs `run` and keeps its result in the log: a later run of the job gets the kept result instead. The result is
+   * what JSON keeps of it (undefined becomes null, a Date its text), at most 1 MiB. Names are unique within a
+   * workflow.
+   *
+   * A step whose worker dies before the result is kept runs again, so what it does should bear repetition. Steps may
+   * run in parallel (`Promise.all`); of several, those that succeed are kept though another one fails. Neither steps
+   * nor waits stand inside of a step.
    */
   step: <T>(name: string, run: () => T | Promise<T>) => Promise<T>;
-  /** Frees the worker until a signal of that name comes, also one that came since the job was requested. */
+  /**
+   * Frees the worker until a signal of that name comes, also one that came since the job was requested. The promise
+   * settles in a later run; no `catch` or `finally` runs in this one.
+   *
+   * One wait at a time: two that are pending together fail the job. Steps that run beside it are finished first, so
+   * it cannot cut one off; for that, give the step an `AbortSignal.timeout`.
+   */
   waitForEvent: (event: string, options?: WaitOptions) => Promise<SignalView | null>;
-  /** Frees the worker for at least so many milliseconds. */
+  /** Frees the worker for at least so many milliseconds. A wait like `waitForEvent`. */
   sleep: (name: string, delayMs: number) => Promise<void>;
   /** Tells the watchers how far the job is: 0 to 100. Not part of the log; the last one counts. */
   progress: (percent: number, message?: string) => void;
