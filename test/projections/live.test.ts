@@ -12,7 +12,7 @@ import {
 } from '../../src/projections/control.ts';
 import type { Projection } from '../../src/projections/projection.ts';
 import { PROJECTOR } from '../../src/projections/projector.ts';
-import { LeadershipLost } from '../../src/projections/reader.ts';
+import { LeadershipLost, claim } from '../../src/projections/reader.ts';
 import { rebuild } from '../../src/projections/rebuild.ts';
 import * as a from '../support/jobs.ts';
 import { FaultyDatabase, Killed } from './faulty-database.ts';
@@ -90,26 +90,34 @@ describe('exactly once', () => {
   });
 
   test('a zombie that was frozen while another took over commits nothing, and leads no more', async () => {
-    const faulty = new FaultyDatabase(ledger.url);
+    const [old, next] = [new FaultyDatabase(ledger.url), new FaultyDatabase(ledger.url)];
     const leads = async () => ({
       name: PROJECTOR,
       epoch: await raiseEpoch(ledger.database, PROJECTOR),
     });
     await appendJobs(2);
-    const zombie = ledger.live({ database: faulty, leader: await leads(), pageSize: 3 });
+    const zombie = ledger.live({ database: old, leader: await leads(), pageSize: 3 });
     await zombie.round();
 
-    const thaw = faulty.freeze();
+    const thawOld = old.freeze();
     const stuck = zombie.round();
-    await faulty.reached;
-    await ledger.catchUp({ leader: await leads() });
+    await old.reached;
+    // The next leader stands at the same place and has moved nothing yet, so it is for the epoch alone to tell them apart.
+    const thawNext = next.freeze();
+    const leading = ledger.live({ database: next, leader: await leads() }).round();
+    await next.reached;
     const before = await ledger.hashes();
-    thaw();
+    thawOld();
     await stuck;
     expect(await ledger.hashes()).toEqual(before);
     expect(zombie.taken.get('jobs')).toBe(3);
     await expect(zombie.round()).rejects.toBeInstanceOf(LeadershipLost);
-    await faulty.close();
+
+    thawNext();
+    await leading;
+    expect(await statusOf('jobs')).toMatchObject({ position: 8n });
+    await old.close();
+    await next.close();
     await expectExact();
   });
 });
@@ -230,6 +238,15 @@ describe('pausing', () => {
     await stuck.catch(() => false);
     await faulty.close();
     expect(await statusOf('jobs')).toMatchObject({ status: 'PAUSED', position: 0n });
+  });
+
+  test('gives nobody the right to move it, also one who has just seen it live', async () => {
+    const [projection] = PROJECTIONS;
+    if (!projection) throw new Error('no projections');
+    const asLive = { projection, generation: 1, state: 'LIVE' } as const;
+    expect(await claim(ledger.database, asLive)).toMatchObject({ position: 0n });
+    await pauseProjection(ledger.database, 'jobs');
+    expect(await claim(ledger.database, asLive)).toBeNull();
   });
 
   test('needs a projection of that name', async () => {
