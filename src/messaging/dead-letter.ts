@@ -1,5 +1,8 @@
+import { z } from 'zod';
+
 import { type Parcel, ROUTING_KEY, originalRoutingKey } from './parcel.ts';
 import { type Topology, toQueue } from './topology.ts';
+import type { DeadLetter } from './transport.ts';
 
 /** Headers of a dead letter: why it is dead and where it came from. */
 const DEAD = {
@@ -34,7 +37,7 @@ export function bury(
 
 /** The parcel as it goes back to the queue where it died, or null when nothing says which that was. */
 export function revive(parcel: Parcel): Parcel | null {
-  const origin = ownOrigin(parcel) ?? brokersOrigin(parcel);
+  const origin = originOf(parcel);
   if (origin === null) return null;
   const headers = Object.fromEntries(
     Object.entries(parcel.headers).filter(([name]) => !isOfDeath(name)),
@@ -47,21 +50,61 @@ export function revive(parcel: Parcel): Parcel | null {
   };
 }
 
-type Origin = Readonly<{ queue: string; routingKey: string }>;
+/** What an operator wants to know of a dead letter. */
+export function describeDeath(parcel: Parcel): DeadLetter {
+  const origin = originOf(parcel);
+  return {
+    messageId: parcel.messageId,
+    queue: origin?.queue ?? null,
+    routingKey: origin?.routingKey ?? originalRoutingKey(parcel),
+    reason: origin?.reason ?? 'unknown',
+    diedAt: origin?.at ?? null,
+  };
+}
+
+type Origin = Readonly<{ queue: string; routingKey: string; reason: string; at: Date | null }>;
+
+const originOf = (parcel: Parcel): Origin | null => ownOrigin(parcel) ?? brokersOrigin(parcel);
 
 function ownOrigin({ headers }: Parcel): Origin | null {
-  const queue = headers[DEAD.queue];
-  const routingKey = headers[DEAD.routingKey];
-  return typeof queue === 'string' && typeof routingKey === 'string' ? { queue, routingKey } : null;
+  const [queue, routingKey, reason, at] = [DEAD.queue, DEAD.routingKey, DEAD.reason, DEAD.at].map(
+    (name) => headers[name],
+  );
+  if (typeof queue !== 'string' || typeof routingKey !== 'string') return null;
+  const diedAt = new Date(String(at));
+  return {
+    queue,
+    routingKey,
+    reason: String(reason),
+    at: Number.isNaN(diedAt.getTime()) ? null : diedAt,
+  };
 }
+
+const Deaths = z
+  .array(
+    z.object({
+      queue: z.string(),
+      reason: z.string(),
+      time: z.object({ value: z.number() }).optional(),
+    }),
+  )
+  .min(1);
 
 /** What RabbitMQ itself writes when a message was delivered too often without an answer: its consumers died of it. */
 function brokersOrigin(parcel: Parcel): Origin | null {
-  const deaths = parcel.headers['x-death'];
-  const last: unknown = Array.isArray(deaths) ? deaths[0] : undefined;
-  if (typeof last !== 'object' || last === null || !('queue' in last)) return null;
-  if (typeof last.queue !== 'string') return null;
-  return { queue: last.queue, routingKey: originalRoutingKey(parcel) };
+  const deaths = Deaths.safeParse(parcel.headers['x-death']);
+  const last = deaths.data?.[0];
+  if (last === undefined) return null;
+  const { queue, reason, time } = last;
+  return {
+    queue,
+    routingKey: originalRoutingKey(parcel),
+    reason:
+      reason === 'delivery_limit'
+        ? 'Delivered too often without an answer: its consumers were lost each time'
+        : `RabbitMQ: ${reason}`,
+    at: time === undefined ? null : new Date(time.value * 1_000),
+  };
 }
 
 function isOfDeath(header: string): boolean {

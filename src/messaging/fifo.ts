@@ -15,6 +15,12 @@ export class Fifo<T> {
     return this.items[this.head];
   }
 
+  /** All, oldest first. */
+  *[Symbol.iterator](): Generator<T> {
+    // Only what `shift` has left behind is undefined without being an item.
+    for (let index = this.head; index < this.items.length; index++) yield this.items[index] as T;
+  }
+
   shift(): T | undefined {
     const item = this.items[this.head];
     if (this.size === 0) return undefined;

@@ -54,6 +54,11 @@ export class InProcessQueue {
     return this.next()?.parcel ?? null;
   }
 
+  /** The oldest that no consumer has, without taking them. */
+  peek(limit: number): readonly Parcel[] {
+    return [...this.returned, ...this.ready].slice(0, limit).map(({ parcel }) => parcel);
+  }
+
   async consume(consumer: Consumer, signal: AbortSignal): Promise<void> {
     const subscription: Subscription = { consumer, signal, running: new Set() };
     this.subscriptions = [...this.subscriptions, subscription];

@@ -1,12 +1,14 @@
 import type { Logger } from '../platform/logger.ts';
 import { linked } from './abort.ts';
-import { bury, revive } from './dead-letter.ts';
+import { bury, describeDeath, revive } from './dead-letter.ts';
 import { InProcessQueue } from './in-process-queue.ts';
 import { type Parcel, pack } from './parcel.ts';
 import { takersOf } from './routing.ts';
 import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
+  type DeadLetter,
+  type DeadLetterBox,
   NotConfirmed,
   type OutgoingMessage,
   type QueueDepth,
@@ -18,7 +20,7 @@ import {
  * The transport within one process. Its messages are gone when the process ends: whoever publishes must be able to
  * publish again, as the dispatcher does from the log.
  */
-export class InProcessTransport implements Transport {
+export class InProcessTransport implements Transport, DeadLetterBox {
   private readonly topology: Topology;
   private readonly queuesByName: ReadonlyMap<string, InProcessQueue>;
   private readonly exchanges: ReadonlySet<string>;
@@ -81,6 +83,10 @@ export class InProcessTransport implements Transport {
     }
     for (const parcel of stuck) dead.put(parcel);
     return moved;
+  }
+
+  async deadLetters(limit: number): Promise<readonly DeadLetter[]> {
+    return this.queueNamed(this.topology.deadLetters.queue).peek(limit).map(describeDeath);
   }
 
   async close(): Promise<void> {

@@ -1,10 +1,10 @@
 import type { ChannelModel, GetMessage } from 'amqplib';
 
-import { revive } from './dead-letter.ts';
+import { describeDeath, revive } from './dead-letter.ts';
 import type { Parcel } from './parcel.ts';
 import { openChannel } from './rabbitmq-channel.ts';
 import { parcelOf } from './rabbitmq-message.ts';
-import { Unroutable } from './transport.ts';
+import { type DeadLetter, Unroutable } from './transport.ts';
 
 /**
  * Moves up to `limit` dead letters back to the queues they came from and gives their number. One whose queue is gone,
@@ -36,6 +36,25 @@ export async function redrive(
     }
     for (const message of stuck) channel.nack(message, false, true);
     return moved;
+  } finally {
+    await close();
+  }
+}
+
+/** The oldest dead letters. They are taken and given back, so that a consumer beside us does not see them meanwhile. */
+export async function peek(
+  model: ChannelModel,
+  { queue, limit }: Readonly<{ queue: string; limit: number }>,
+): Promise<readonly DeadLetter[]> {
+  const { channel, close } = await openChannel(() => model.createChannel());
+  const letters: DeadLetter[] = [];
+  try {
+    while (letters.length < limit) {
+      const message = await channel.get(queue);
+      if (message === false) break;
+      letters.push(describeDeath(parcelOf(message)));
+    }
+    return letters;
   } finally {
     await close();
   }

@@ -6,12 +6,14 @@ import { type Parcel, pack } from './parcel.ts';
 import { attempt, openChannel, settledWithin } from './rabbitmq-channel.ts';
 import { RabbitmqConnection } from './rabbitmq-connection.ts';
 import { RabbitmqConsumer } from './rabbitmq-consumer.ts';
-import { redrive } from './rabbitmq-dead-letters.ts';
+import { peek, redrive } from './rabbitmq-dead-letters.ts';
 import { RabbitmqPublisher } from './rabbitmq-publisher.ts';
 import { takersOf } from './routing.ts';
 import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
+  type DeadLetter,
+  type DeadLetterBox,
   NotConfirmed,
   type OutgoingMessage,
   type QueueDepth,
@@ -37,7 +39,7 @@ export type RabbitmqOptions = Readonly<{
  * The transport over RabbitMQ. It publishes over one connection and consumes over another, because a server short of
  * memory or disk stops reading from publishers, and would not see the acknowledgements that make room again.
  */
-export class RabbitmqTransport implements Transport {
+export class RabbitmqTransport implements Transport, DeadLetterBox {
   private readonly topology: Topology;
   private readonly logger: Logger;
   private readonly publishing: RabbitmqConnection;
@@ -135,6 +137,10 @@ export class RabbitmqTransport implements Transport {
       limit,
       publish: (parcel) => this.send(parcel),
     });
+  }
+
+  async deadLetters(limit: number): Promise<readonly DeadLetter[]> {
+    return peek(await this.connected(), { queue: this.topology.deadLetters.queue, limit });
   }
 
   /** Ends the consumers, waits for what is being published, and closes the connections. */

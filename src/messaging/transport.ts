@@ -27,6 +27,21 @@ export interface Transport {
   close(): Promise<void>;
 }
 
+/** What both transports can besides: show what a redrive would move. */
+export interface DeadLetterBox {
+  /** The oldest dead letters, which stay where they are. */
+  deadLetters(limit: number): Promise<readonly DeadLetter[]>;
+}
+
+export type DeadLetter = Readonly<{
+  messageId: string;
+  /** Where it died; null when nothing says. A redrive leaves that one where it is. */
+  queue: string | null;
+  routingKey: string;
+  reason: string;
+  diedAt: Date | null;
+}>;
+
 export type OutgoingMessage = Readonly<{
   exchange: string;
   routingKey: string;

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 
 import { type RabbitmqOptions, RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';
 import { type Topology, toQueue } from '../../src/messaging/topology.ts';
-import { NotConfirmed, Unroutable } from '../../src/messaging/transport.ts';
+import { type DeadLetter, NotConfirmed, Unroutable } from '../../src/messaging/transport.ts';
 import { createLogger } from '../../src/platform/logger.ts';
 import { eventually } from '../support/eventually.ts';
 import { type PrivateRabbitmq, startPrivateRabbitmq } from '../support/private-servers.ts';
@@ -90,6 +90,12 @@ const numbers = (count: number, from = 0): number[] =>
 
 const isReady = async (transport: RabbitmqTransport, ready: boolean): Promise<void> =>
   eventually(() => expect(transport.isReady()).toBe(ready), { timeoutMs: PATIENCE_MS });
+
+async function oneDeadLetter(transport: RabbitmqTransport): Promise<DeadLetter | undefined> {
+  const letters = await transport.deadLetters(10);
+  expect(letters).toHaveLength(1);
+  return letters[0];
+}
 
 /** Each number in the order in which it came first. */
 const firsts = (bodies: readonly unknown[]): unknown[] => [...new Set(bodies)];
@@ -224,6 +230,13 @@ describe('the network', () => {
       { reason: 'delivery_limit', queue: 'fragile', exchange: 'x' },
     ]);
 
+    expect(await eventually(async () => oneDeadLetter(direct))).toMatchObject({
+      messageId: 'm-1',
+      queue: 'fragile',
+      routingKey: 'fragile',
+      reason: 'Delivered too often without an answer: its consumers were lost each time',
+      diedAt: expect.any(Date),
+    });
     expect(await direct.redrive(10)).toBe(1);
     const { received } = await inbox(direct, {}, 'fragile').has(1);
     expect(received).toEqual([
@@ -374,12 +387,12 @@ describe('the server takes offence', () => {
     const consumer = inbox(transport);
     await transport.publish(message('good'));
     expect((await consumer.has(1)).bodies).toEqual(['good']);
-    const redrivable = await eventually(async () => {
-      const moved = await transport.redrive(1);
-      expect(moved).toBe(1);
-      return moved;
+    expect(await eventually(async () => oneDeadLetter(transport))).toMatchObject({
+      queue: WORK,
+      routingKey: 'work.a',
+      reason: 'The body is not JSON',
     });
-    expect(redrivable).toBe(1);
+    expect(await transport.redrive(1)).toBe(1);
     await consumer.end();
   });
 

@@ -1,15 +1,22 @@
 import { expect } from 'vitest';
 
 import { type Topology, toQueue } from '../../src/messaging/topology.ts';
-import { NotConfirmed, type Transport, Unroutable } from '../../src/messaging/transport.ts';
+import {
+  type DeadLetterBox,
+  NotConfirmed,
+  type Transport,
+  Unroutable,
+} from '../../src/messaging/transport.ts';
 import { eventually } from '../support/eventually.ts';
 import { Gate, Inbox, within } from './inbox.ts';
 
+export type TestedTransport = Transport & DeadLetterBox;
+
 /** What a case works with: a queue of its own, `test.<n>`, in a broker that all cases share. */
 type Bench = Readonly<{
-  transport: Transport;
+  transport: TestedTransport;
   /** The same broker as another process sees it. */
-  another: () => Promise<Transport>;
+  another: () => Promise<TestedTransport>;
   queue: string;
   inbox: (options?: InboxOptions) => Inbox;
   /** Publishes to the queue of this case. */
@@ -20,12 +27,12 @@ type Bench = Readonly<{
 }>;
 
 type InboxOptions = Omit<ConstructorParameters<typeof Inbox>[2], 'patienceMs'> &
-  Readonly<{ of?: Transport }>;
+  Readonly<{ of?: TestedTransport }>;
 
 type Case = readonly [name: string, run: (bench: Bench) => Promise<void>];
 
 export type Broker = Readonly<{
-  connect: (topology: Topology) => Promise<Transport>;
+  connect: (topology: Topology) => Promise<TestedTransport>;
   patienceMs: number;
 }>;
 
@@ -238,6 +245,16 @@ const CASES: readonly Case[] = [
       await killer.has(3);
       await killer.end();
       await expectReady(bench, 'test.dead', 3);
+      const letters = await transport.deadLetters(2);
+      expect(letters).toEqual(
+        [1, 2].map((n) => ({
+          messageId: String(n),
+          queue,
+          routingKey,
+          reason: 'a mistake',
+          diedAt: expect.any(Date),
+        })),
+      );
       expect(await transport.redrive(2)).toBe(2);
       expect(await transport.redrive(100)).toBe(1);
       expect(await transport.redrive(100)).toBe(0);
@@ -456,8 +473,8 @@ export const contract: readonly Readonly<{
 }>[] = CASES.map(([name, run], index) => ({
   name,
   expectOf: async ({ connect, patienceMs }) => {
-    const transports: Transport[] = [];
-    const another = async (): Promise<Transport> => {
+    const transports: TestedTransport[] = [];
+    const another = async (): Promise<TestedTransport> => {
       const transport = await connect(TOPOLOGY);
       transports.push(transport);
       return transport;

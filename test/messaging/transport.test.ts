@@ -3,10 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { InProcessTransport } from '../../src/messaging/in-process-transport.ts';
 import { RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';
 import type { Topology } from '../../src/messaging/topology.ts';
-import type { Transport } from '../../src/messaging/transport.ts';
 import { createLogger } from '../../src/platform/logger.ts';
 import { createVhost } from '../support/rabbitmq.ts';
-import { type Broker, contract } from './transport.contract.ts';
+import { type Broker, type TestedTransport, contract } from './transport.contract.ts';
 
 const logger = createLogger('fatal', 'test');
 
@@ -14,7 +13,7 @@ describe('in process', () => {
   test.each(contract)('$name', async ({ expectOf }) => {
     let shared: InProcessTransport | undefined;
     // One process has one transport; only its first user closes it.
-    const connect = async (topology: Topology): Promise<Transport> =>
+    const connect = async (topology: Topology): Promise<TestedTransport> =>
       (shared ??= new InProcessTransport({ logger, topology }));
     await expectOf({ connect, patienceMs: 5_000 });
   });
@@ -45,12 +44,13 @@ describe('over RabbitMQ', () => {
 });
 
 describe('a transport that does nothing', () => {
-  const noop: Transport = {
+  const noop: TestedTransport = {
     publish: async () => undefined,
     consume: async () => undefined,
     isReady: () => true,
     queues: async () => [],
     redrive: async () => 0,
+    deadLetters: async () => [],
     close: async () => undefined,
   };
 
