@@ -53,6 +53,8 @@ create index jobs_ready on dispatch.jobs (priority desc, line_position)
 create index jobs_hinted on dispatch.jobs (hinted_at) where takeable and hinted_at is not null;
 create index jobs_line on dispatch.jobs (workflow, concurrency_key, line_position)
   where concurrency_key is not null;
+create index jobs_newest on dispatch.jobs (workflow, concurrency_key, requested_position)
+  where concurrency_strategy = 'supersede';
 create index jobs_superseded on dispatch.jobs (job_id) where superseded_by is not null;
 create index jobs_wait_until on dispatch.jobs (wait_until) where wait_until is not null;
 create index jobs_next_attempt on dispatch.jobs (next_attempt_at)

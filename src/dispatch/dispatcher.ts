@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import type { EventStore } from '../event-store/event-store.ts';
 import { Leadership, type Term } from '../event-store/leadership.ts';
 import { LocalLogHints, type LogHints } from '../event-store/log-hints.ts';
@@ -74,8 +76,9 @@ export class Dispatcher {
     this.relay = new EventRelay(own);
   }
 
-  /** Works whenever it leads, until `signal` aborts and all that it had begun has ended. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Works whenever it leads, until `stop` aborts and all that it had begun has ended. */
+  async run(stop: AbortSignal): Promise<void> {
+    const signal = shared([stop]);
     await Promise.all([
       this.leadership.lead(signal, (term) => this.serve(term)),
       this.relay.run(signal),
@@ -89,7 +92,7 @@ export class Dispatcher {
    */
   private async serve(term: Term): Promise<void> {
     const ending = new AbortController();
-    const signal = AbortSignal.any([term.signal, ending.signal]);
+    const signal = shared([term.signal, ending.signal]);
     const running: Promise<void>[] = [];
     const { logger } = this.parts;
     try {
@@ -120,3 +123,10 @@ export class Dispatcher {
 type ReactionName = 'hints' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases';
 
 const woken = (reaction: Reaction): WokenReaction => ({ reaction, wake: new LocalLogHints() });
+
+/** One signal for many listeners at a time, without Node's warning. */
+function shared(signals: AbortSignal[]): AbortSignal {
+  const signal = AbortSignal.any(signals);
+  setMaxListeners(0, signal);
+  return signal;
+}

@@ -17,30 +17,31 @@ export async function straightenLines(
   await nameNewest(transaction, lines);
 }
 
+// What the lines are is worked out first, by their indexes: joined the other way round, it is worked out per open job.
+
 async function freeFirst(transaction: Queryable, lines: readonly Line[]): Promise<void> {
   await transaction.query(sql`
-    update dispatch.jobs as job
-    set blocked = false
-    from (
-      select distinct workflow, key
-      from json_to_recordset(${JSON.stringify(lines)}) as line (workflow text, key text)
-    ) as line
-    cross join lateral (
-      select job_id from dispatch.jobs
-      where workflow = line.workflow and concurrency_key = line.key
-      order by line_position limit 1
-    ) as first
+    with first as materialized (
+      select first.job_id
+      from (
+        select distinct workflow, key
+        from json_to_recordset(${JSON.stringify(lines)}) as line (workflow text, key text)
+      ) as line
+      cross join lateral (
+        select job_id from dispatch.jobs
+        where workflow = line.workflow and concurrency_key = line.key
+        order by line_position limit 1
+      ) as first
+    )
+    update dispatch.jobs as job set blocked = false
+    from first
     where job.job_id = first.job_id and job.blocked`);
 }
 
 async function nameNewest(transaction: Queryable, lines: readonly Line[]): Promise<void> {
   await transaction.query(sql`
-    update dispatch.jobs as job
-    set superseded_by = line.newest
-    from (
-      select older.job_id,
-             case when older.requested_position < newest.requested_position then newest.job_id end
-               as newest
+    with line as materialized (
+      select line.workflow, line.key, newest.job_id as newest, newest.requested_position
       from (
         select workflow, key, bool_or(strategy = 'supersede') as superseding
         from json_to_recordset(${JSON.stringify(lines)})
@@ -53,10 +54,14 @@ async function nameNewest(transaction: Queryable, lines: readonly Line[]): Promi
           and concurrency_strategy = 'supersede'
         order by requested_position desc limit 1
       ) as newest on true
-      join dispatch.jobs as older
-        on older.workflow = line.workflow and older.concurrency_key = line.key
       -- A line that only queues is not read to its end.
       where superseding or newest.job_id is not null
-    ) as line
-    where job.job_id = line.job_id and job.superseded_by is distinct from line.newest`);
+    )
+    update dispatch.jobs as older
+    set superseded_by =
+      case when older.requested_position < line.requested_position then line.newest end
+    from line
+    where older.workflow = line.workflow and older.concurrency_key = line.key
+      and older.superseded_by is distinct from
+        case when older.requested_position < line.requested_position then line.newest end`);
 }

@@ -35,6 +35,7 @@ const message = (body: unknown) => ({
 
 const refusing = (failure: Error): Door => {
   const execute = () => Promise.reject(failure);
+  // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- needed by the overloads
   return { execute } as Door;
 };
 
