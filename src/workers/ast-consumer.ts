@@ -9,7 +9,7 @@ import { classify } from './failure.ts';
 import { toKeptJson } from './kept-json.ts';
 
 /** The event of the signal that answers a request. Its key is the job's id. */
-export const AST_COMPLETED = 'ast.completed';
+const AST_COMPLETED = 'ast.completed';
 
 /** What a paused job asks for: the body that its workflow gave, and which wait the answer ends. */
 export type AstRequest = Readonly<{ jobId: string; waitId: string }> &

@@ -2,7 +2,7 @@ import { backoffMs, pause } from '../platform/backoff.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import { DecideJob, type Door } from '../write/door.ts';
-import type { JobCommand } from '../write/job/commands.ts';
+import type { JobCommand, JobRejection } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
 import { ABORTED, orAborted } from './abort.ts';
 import type { Claim } from './run-reports.ts';
@@ -31,15 +31,15 @@ export type ClaimOptions = Readonly<{
 const MAX_TRIES = 8;
 
 /**
- * Takes the job by appending its `JobStarted`, whose place in the stream only one worker can have. null: there is
- * nothing to take (it runs, has ended, is not due). Throws `ClaimUncertain` when the log stays out of reach, or
+ * Takes the job by appending its `JobStarted`, whose place in the stream only one worker can have. Gives the reason
+ * when there is nothing to take: it runs, has ended, is not due. Throws `ClaimUncertain` when the log stays out of reach, or
  * when `signal` aborts before it answered.
  */
 export async function claimJob(
   jobId: string,
   { door, logger, workerId, clock = () => new Date() }: ClaimOptions,
   signal: AbortSignal,
-): Promise<Claim | null> {
+): Promise<Claim | JobRejection> {
   const runId = newId();
   const start: JobCommand = { type: 'StartJob', at: clock(), data: { runId, workerId } };
   const command = new DecideJob(jobId, start, { commandId: runId, actor: workerId });
@@ -51,7 +51,8 @@ export async function claimJob(
     } catch (error) {
       if (error instanceof Rejected) {
         logger.debug({ jobId, reason: error.reason }, 'nothing to claim');
-        return null;
+        // The door says so of this command.
+        return error.reason as JobRejection;
       }
       logger.warn({ err: error, jobId, tries }, 'a claim failed');
       if (tries === MAX_TRIES || signal.aborted) {

@@ -2,7 +2,7 @@ import type { Json } from '../events/event.ts';
 import { NonRetriable } from '../sdk/errors.ts';
 
 /** What one step, one result or one request may weigh in the log, as UTF-8. */
-export const MAX_KEPT_BYTES = 1_048_576;
+const MAX_KEPT_BYTES = 1_048_576;
 
 /**
  * The value as JSON keeps it, a copy of its own: undefined becomes null, a Date its text. Throws `NonRetriable`,

@@ -24,7 +24,7 @@ export const LOST = Symbol('lost');
 type Kept = NonNullable<ReturnType<JobHistory['state']['results']['get']>>;
 
 /** The log would not take a report for so long that the run must end another way. */
-export class NotReported extends Error {
+class NotReported extends Error {
   override readonly name = 'NotReported';
 }
 

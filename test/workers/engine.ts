@@ -46,7 +46,7 @@ export function engine() {
     ): Promise<RunEnd> => {
       const services = { door, logger: silent, random: () => 0, ...options };
       const claim = await claimJob(jobId, { ...services, workerId: 'w1' }, never());
-      if (claim === null) throw new Error(`Nothing to claim: ${jobId}`);
+      if (typeof claim === 'string') throw new Error(`Nothing to claim: ${claim}`);
       const signals = { lost: never(), drain: never(), release: never(), ...options.signals };
       return await runJob(claim, workflow, services, signals);
     },

@@ -11,7 +11,7 @@ import { Worker, type WorkerOptions } from '../../src/workers/worker.ts';
 import { engine, silent } from './engine.ts';
 
 /** A database that takes every statement, fails or hangs as it is told, and remembers what it was asked. */
-export class FakeDatabase implements Queryable {
+class FakeDatabase implements Queryable {
   readonly statements: Statement[] = [];
   state: 'up' | 'down' | 'hanging' = 'up';
 

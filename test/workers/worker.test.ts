@@ -6,7 +6,7 @@ import { QUEUES } from '../../src/messaging/topology.ts';
 import type { Workflow } from '../../src/sdk/index.ts';
 import type { Door } from '../../src/write/door.ts';
 import { eventually } from '../support/eventually.ts';
-import { cancel, interrupt, start as startJob } from '../support/jobs.ts';
+import { cancel, fail, interrupt, start as startJob } from '../support/jobs.ts';
 import { gate, workflow } from './engine.ts';
 import { station } from './station.ts';
 
@@ -96,6 +96,16 @@ describe('a worker', () => {
       expect(jobs).toMatchObject({ ready: 0, unacknowledged: 0 });
       expect(worker.running).toBe(0);
     });
+  });
+
+  test('a retry whose time has come by another clock is taken a moment later', async () => {
+    const { start, request, hint, until, execute } = at(workflow(async () => 1));
+    const jobId = await request({ retry: { maxAttempts: 2, firstDelayMs: 50, maxDelayMs: 50 } });
+    await execute(jobId, { ...startJob('first'), ...NOW() });
+    await execute(jobId, { ...fail('first'), ...NOW() });
+    start();
+    await hint(jobId);
+    expect((await until(jobId, 'JobCompleted')).data.attempt).toBe(2);
   });
 
   test('what is no hint is dead', async () => {
