@@ -101,34 +101,42 @@ test('a second process is told that the data is in use', async () => {
 
 test('a process id that another program got since is no obstacle', async () => {
   await (await start()).stop();
-  const file = join(dataDir, 'postgres/postmaster.pid');
-  writeFileSync(
-    file,
-    `${String(process.pid)}\n${dataDir}/postgres\n1\n5432\n\n127.0.0.1\n\nready\n`,
-  );
+  const data = join(dataDir, 'postgres');
+  // Postgres only minds programs of its own account.
+  const { uid, gid } = statSync(data);
+  const other = spawn('sleep', ['60'], { uid, gid, stdio: 'ignore' });
+  const lines = [String(other.pid), data, '1', '5432', '', '127.0.0.1', '', 'ready', ''];
+  writeFileSync(join(data, 'postmaster.pid'), lines.join('\n'));
   const { url } = await start();
   expect(await query(url, 'select 1 as n')).toEqual([{ n: 1 }]);
+  other.kill();
 });
 
 /** Another process with an embedded Postgres, in the same data; resolves when that is up. */
-async function startElsewhere(): Promise<ChildProcess> {
+async function startElsewhere(): Promise<{ process: ChildProcess; url: string }> {
   const compiled = compilePlatform();
   const script = `
     import { startEmbeddedPostgres } from '${compiled}/embedded-postgres.js';
 import { createLogger } from '${compiled}/logger.js';
-    await startEmbeddedPostgres({ dataDir: '${dataDir}', logger: createLogger('info', 'test') });
-    console.log('up');
-    process.on('message', () => process.exit(0));`;
+    const logger = createLogger('silent', 'test');
+    const { url } = await startEmbeddedPostgres({ dataDir: '${dataDir}', logger });
+    process.on('SIGINT', () => process.send('interrupted'));
+    process.on('message', () => process.exit(0));
+    console.log(url);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    detached: true,
   });
-  await Promise.race([once(child.stdout ?? child, 'data'), once(child, 'exit')]);
+  const [printed] = (await Promise.race([
+    once(child.stdout ?? child, 'data'),
+    once(child, 'exit'),
+  ])) as [unknown];
   expect(child.exitCode).toBeNull();
-  return child;
+  return { process: child, url: String(printed).trim() };
 }
 
 test('it ends with its process, also without a stop', async () => {
-  const parent = await startElsewhere();
+  const { process: parent } = await startElsewhere();
   const pid = serverPid();
   parent.send('exit');
   await once(parent, 'exit');
@@ -138,12 +146,22 @@ test('it ends with its process, also without a stop', async () => {
 });
 
 test('it ends when its process is killed', async () => {
-  const parent = await startElsewhere();
+  const { process: parent } = await startElsewhere();
   const pid = serverPid();
   parent.kill('SIGKILL');
   await eventually(() => {
     expect(isAlive(pid)).toBe(false);
   });
+});
+
+test('an interrupt from the terminal, which goes to the whole group, leaves it to its process', async () => {
+  const { process: parent, url } = await startElsewhere();
+  process.kill(-(parent.pid ?? 0), 'SIGINT');
+  await once(parent, 'message');
+  // A Postgres that was interrupted would end this at once.
+  expect(await query(url, 'select 1 as n from pg_sleep(0.3)')).toEqual([{ n: 1 }]);
+  parent.send('exit');
+  await once(parent, 'exit');
 });
 
 test('it takes over from one that was left running', async () => {
