@@ -53,6 +53,7 @@ export function createHttpServer(limits: HttpLimits): FastifyInstance {
     reply.hijack();
     sendAnswer(request.raw, reply.raw, problemAnswer(refused));
   });
+  endConnectionsAtStop(server);
   server.server.on('checkContinue', passOn).on('checkExpectation', passOn);
 
   /** A sender that waits for leave to send its body gets it when the body is read, or its refusal before. */
@@ -60,6 +61,19 @@ export function createHttpServer(limits: HttpLimits): FastifyInstance {
     server.server.emit('request', request, response);
   }
   return server;
+}
+
+/** A connection is kept open after its answer, so those of the last answers would hold a stop up. */
+function endConnectionsAtStop(server: FastifyInstance): void {
+  let stopping = false;
+  server.addHook('preClose', (done) => {
+    stopping = true;
+    done();
+  });
+  server.addHook('onResponse', (_request, _reply, done) => {
+    if (stopping) server.server.closeIdleConnections();
+    done();
+  });
 }
 
 /** Why the request needs no closer look. */

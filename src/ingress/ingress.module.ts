@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 
@@ -39,13 +39,23 @@ export type IngressOptions = Readonly<{
 const MAX_HELD_BYTES = 256 * MEBIBYTE;
 
 @Module({})
-class IngressModule {
-  static register(endpoint: WebhookEndpoint): DynamicModule {
+class IngressModule implements OnApplicationShutdown {
+  constructor(@Inject(Interpreter) private readonly interpreter: Interpreter) {}
+
+  static register(endpoint: WebhookEndpoint, interpreter: Interpreter): DynamicModule {
     return {
       module: IngressModule,
       controllers: [WebhooksController],
-      providers: [{ provide: WebhookEndpoint, useValue: endpoint }],
+      providers: [
+        { provide: WebhookEndpoint, useValue: endpoint },
+        { provide: Interpreter, useValue: interpreter },
+      ],
     };
+  }
+
+  /** Nest calls it when every request has been answered, and not before. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.interpreter.close();
   }
 }
 
@@ -57,7 +67,6 @@ export async function createIngress(options: IngressOptions): Promise<NestFastif
     headersTimeoutMs: readDeadlineMs,
     requestTimeoutMs: readDeadlineMs * 2,
   });
-  server.addHook('onClose', () => interpreter.close());
   const endpoint = new WebhookEndpoint({
     receivers: receiversOf(options, interpreter),
     bodies: new BodyReader(MAX_HELD_BYTES),
@@ -66,7 +75,7 @@ export async function createIngress(options: IngressOptions): Promise<NestFastif
     logger: options.logger,
   });
   const app = await NestFactory.create<NestFastifyApplication>(
-    IngressModule.register(endpoint),
+    IngressModule.register(endpoint, interpreter),
     new FastifyAdapter(server),
     { bodyParser: false, logger: false, abortOnError: false },
   );

@@ -15,6 +15,7 @@ import {
   startIngress,
 } from './support/ingress.ts';
 import { RawConnection, rawRequest } from './support/raw-http.ts';
+import { workerFile } from './support/worker-file.ts';
 
 let ingress: TestIngress;
 afterEach(() => ingress.close());
@@ -291,6 +292,24 @@ describe('a stop', () => {
     expect(ingress.recorded.deliveries).toHaveLength(100);
   });
 
+  test('waits for a large body that is being read', async () => {
+    const worker = await workerFile();
+    ingress = await startIngress({ workerUrl: worker.url });
+    const accepted = new Promise<void>((resolve) => {
+      ingress.recorded.before = () => {
+        resolve();
+        return Promise.resolve();
+      };
+    });
+    const large = post(ingress, pullRequestBody({}, { padding: 'x'.repeat(20_000_000) }));
+    await post(ingress, pullRequestBody());
+    await accepted;
+    await ingress.close();
+    worker.remove();
+
+    expect((await large).status).toBe(202);
+  });
+
   const postWith = (agent: Agent, body: string): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
       const headers = githubHeaders(body);
@@ -305,6 +324,24 @@ describe('a stop', () => {
         .on('error', reject)
         .end(body);
     });
+});
+
+describe('a log', () => {
+  test('has one line for each delivery, and one a second for refusals of one kind', async () => {
+    ingress = await startIngress();
+    for (let n = 0; n < 3; n += 1) {
+      await post(ingress, pullRequestBody());
+      await post(ingress, pullRequestBody(), { 'x-hub-signature-256': null });
+      await post(ingress, '[]');
+    }
+    const lines = ingress.log.map((line) => JSON.parse(line) as { msg: string; outcome: string });
+
+    expect(lines.filter(({ msg }) => msg === 'delivery')).toHaveLength(3);
+    expect(lines.filter(({ msg }) => msg === 'delivery refused')).toMatchObject([
+      { source: 'github', outcome: 'not-authentic', status: 401 },
+      { source: 'github', outcome: 'malformed', status: 400 },
+    ]);
+  });
 });
 
 describe('a secret', () => {

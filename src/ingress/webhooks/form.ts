@@ -34,9 +34,16 @@ function decode(encoded: Buffer): Buffer {
   return decoded.subarray(0, length);
 }
 
+const HEX = '0123456789abcdef';
+/** The value of each byte as a hex digit; 255 for every other byte. */
+const DIGITS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const digit = HEX.indexOf(String.fromCodePoint(byte).toLowerCase());
+  return digit === -1 ? 255 : digit;
+});
+
 function hexDigit(byte: number | undefined): number {
-  const digit = byte === undefined ? Number.NaN : Number.parseInt(String.fromCodePoint(byte), 16);
-  if (!Number.isNaN(digit)) return digit;
+  const digit = DIGITS[byte ?? 0] ?? 255;
+  if (digit < 16) return digit;
   throw new Malformed('The form field "payload" has a "%" that is not followed by two hex digits');
 }
 

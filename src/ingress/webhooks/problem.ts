@@ -16,6 +16,9 @@ const PROBLEMS = {
 
 export type ProblemName = keyof typeof PROBLEMS;
 
+/** Their names, as metrics and logs have them. */
+export const REFUSALS: ReadonlySet<string> = new Set(Object.keys(PROBLEMS));
+
 /** What is sent back: all that HTTP needs, and nothing that knows a framework. */
 export type Answer = Readonly<{
   status: number;

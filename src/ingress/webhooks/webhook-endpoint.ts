@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../../platform/logger.ts';
 import { type BodyReader, SenderGone } from './body-reader.ts';
 import type { IngressMetrics } from './ingress-metrics.ts';
-import { Refused, problemAnswer } from './problem.ts';
+import { REFUSALS, Refused, problemAnswer } from './problem.ts';
 import type { Headers } from './provider.ts';
 import type { Received, Receiver } from './receive.ts';
 import { sendAnswer } from './send-answer.ts';
@@ -18,18 +18,38 @@ export type EndpointParts = Readonly<{
 
 /** Connects Node's requests to the receivers. Answers every request whose sender still listens; never throws. */
 export class WebhookEndpoint {
+  private readonly refused = new Map<string, Readonly<{ since: number; unlogged: number }>>();
+
   constructor(private readonly parts: EndpointParts) {}
 
   async handle(source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const start = performance.now();
     const { outcome, answer } = await this.receive(source, request, response);
     if (answer !== null) sendAnswer(request, response, answer);
-    const { metrics, logger, receivers } = this.parts;
+    const { metrics, receivers } = this.parts;
     const seconds = (performance.now() - start) / 1000;
     const label = receivers.has(source) ? source : 'unknown';
     metrics.countDelivery(label, outcome);
     metrics.observeSeconds(seconds);
-    logger.info({ source: label, outcome, status: answer?.status, seconds }, 'delivery');
+    this.log(label, outcome, { status: answer?.status, seconds });
+  }
+
+  /** Anybody can have requests refused, so of each kind of refusal one a second is logged. */
+  private log(source: string, outcome: string, more: object): void {
+    const { logger } = this.parts;
+    if (!REFUSALS.has(outcome)) {
+      logger.info({ source, outcome, ...more }, 'delivery');
+      return;
+    }
+    const kind = `${source} ${outcome}`;
+    const now = performance.now();
+    const { since, unlogged } = this.refused.get(kind) ?? { since: -Infinity, unlogged: 0 };
+    if (now - since < 1000) {
+      this.refused.set(kind, { since, unlogged: unlogged + 1 });
+      return;
+    }
+    this.refused.set(kind, { since: now, unlogged: 0 });
+    logger.warn({ source, outcome, unlogged, ...more }, 'delivery refused');
   }
 
   private async receive(
