@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import { JobFinder, Planner } from '../ingress/graphql/ports.ts';
 import { Access } from '../platform/access.ts';
@@ -46,7 +48,10 @@ export async function runApi(
   });
   // Before the first subscriber: what it reads of the past and what it is given live have to meet.
   const head = await store.head();
-  const following = Promise.all([live.run(signal, head), countSubscribers(core, live, signal)]);
+  const ended = new AbortController();
+  const until = AbortSignal.any([signal, ended.signal]);
+  setMaxListeners(0, until);
+  const following = Promise.all([live.run(until, head), countSubscribers(core, live, until)]);
   try {
     await app.listen(config.apiPort, host);
     const { port } = app.getHttpServer().address() as { port: number };
@@ -54,6 +59,7 @@ export async function runApi(
     onListening?.(port);
     await aborted(signal);
   } finally {
+    ended.abort();
     await close();
     await following;
     await replica?.close();

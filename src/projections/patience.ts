@@ -12,7 +12,7 @@ export class RebuildStuck extends Error {
   override readonly name = 'RebuildStuck';
 }
 
-export const NEVER = new AbortController().signal;
+export const NEVER: AbortSignal = new AbortController().signal;
 
 /**
  * Runs a part of a rebuild, again and again while only the database or the network is to blame, from where the
