@@ -174,10 +174,38 @@ describe('a worker', () => {
     await until(first, 'JobCompleted');
   });
 
+  test('a full worker consumes nothing until a slot is free', async () => {
+    const long = gate();
+    const { start, request, hint, until, transport } = at(workflow(() => long.opened));
+    let rounds = 0;
+    start({
+      workerConcurrency: 1,
+      transport: {
+        consume: (consumer, signal) => {
+          rounds++;
+          return transport.consume(consumer, signal);
+        },
+      },
+    });
+    const [first, second] = [await request(), await request()];
+    await hint(first);
+    await until(first, 'JobStarted');
+    await hint(second);
+    await eventually(async () => {
+      const jobs = (await transport.queues()).find(({ name }) => name === QUEUES.jobs);
+      expect(jobs).toMatchObject({ ready: 1, consumers: 0 });
+    });
+    const before = rounds;
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(rounds).toBe(before);
+    long.open();
+    await until(second, 'JobCompleted');
+  });
+
   test('a resumed job goes before new ones that wait for the same slot', async () => {
     const first = gate();
     const order: string[] = [];
-    const { start, request, hint, until } = at(
+    const { start, request, hint, until, transport } = at(
       workflow(async ({ job }) => {
         order.push(job.id);
         if (order.length === 1) await first.opened;
@@ -189,7 +217,15 @@ describe('a worker', () => {
     await until(running, 'JobStarted');
     await hint(fresh);
     await hint(resumed, 'resumed');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await eventually(
+      async () => {
+        const depths = await transport.queues();
+        for (const queue of [QUEUES.jobs, QUEUES.resumedJobs]) {
+          expect(depths.find(({ name }) => name === queue)?.unacknowledged).toBe(1);
+        }
+      },
+      { everyMs: 1 },
+    );
     first.open();
     await Promise.all([until(fresh, 'JobCompleted'), until(resumed, 'JobCompleted')]);
     expect(order).toEqual([running, resumed, fresh]);
