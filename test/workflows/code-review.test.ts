@@ -143,7 +143,7 @@ describe('a review', () => {
       'same.ts': 'eval(1);\n',
     });
     repo.branch('feature');
-    repo.link('link.ts', 'renamed.ts');
+    repo.link('link.ts', 'debugger;');
     const headSha = repo.commit({
       'old.js': null,
       'gone.ts': null,
@@ -254,6 +254,21 @@ describe('what cannot be analysed', () => {
       { file: 'long.ts', reason: 'it has a line of more than 5000 characters' },
     ]);
     expect(places(found.findings)).toEqual(['fine.ts:1 no-debugger']);
+  });
+
+  test('is a change that is too large', async () => {
+    const repo = repository();
+    const baseSha = repo.commit({ 'a.ts': '1;\n' });
+    repo.branch('feature');
+    const headSha = repo.commit({ 'a.ts': 'f(1);\n'.repeat(10_000) });
+    const limits = { diffBytes: 10_000 };
+
+    await expect(
+      review({ cloneUrl: repo.cloneUrl, headSha, baseSha }, { ...options, limits }),
+    ).rejects.toMatchObject({
+      name: 'NonRetriable',
+      message: expect.stringContaining('too large to review') as string,
+    });
   });
 
   test('is counted where there is too much of it', async () => {

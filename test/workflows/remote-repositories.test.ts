@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -119,6 +119,32 @@ describe('over smart HTTP', () => {
 
     expect(found).toMatchObject({ headSha: forkSha, findings: [{ file: 'a.ts', line: 5 }] });
   });
+});
+
+test('sends no credentials and heeds no configuration of the user', async () => {
+  const home = join(folder.path, 'home');
+  mkdirSync(home);
+  writeFileSync(join(home, '.netrc'), 'machine 127.0.0.1 login ada password hunter2\n');
+  const insteadOf = `[url "${plain.url}"]\n\tinsteadOf = ${server.url}\n`;
+  writeFileSync(join(home, '.gitconfig'), insteadOf);
+  const authorizations: unknown[] = [];
+  server.instead.answer = ({ headers }, response) => {
+    authorizations.push(headers.authorization);
+    response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+    return true;
+  };
+  const given = { ...options(), gitEnvironment: { HOME: home, XDG_CONFIG_HOME: home } };
+  await failureOf({ cloneUrl, headSha, baseSha }, given);
+
+  expect(authorizations.length).toBeGreaterThan(0);
+  expect(authorizations.every((authorization) => authorization === undefined)).toBe(true);
+});
+
+test('says so when there is no git', async () => {
+  const given = { ...options(), gitEnvironment: { PATH: folder.path } };
+  const error = await failureOf({ cloneUrl, headSha, baseSha }, given);
+
+  expect([error.name, error.message]).toEqual(['Error', expect.stringContaining('install git')]);
 });
 
 describe('fails for good, and says why,', () => {

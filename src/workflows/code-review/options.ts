@@ -8,6 +8,8 @@ export type Limits = Readonly<{
   stalledSeconds: number;
   /** The objects of one repository. A larger one is not reviewed. */
   repositoryBytes: number;
+  /** What git may write about one change: a larger one is not reviewed. */
+  diffBytes: number;
   /** All cached repositories; the ones that were used last stay. */
   cacheBytes: number;
   /** Changed files that are analysed; the result says how many were left out. */
@@ -51,6 +53,7 @@ const DEFAULT_LIMITS: Limits = {
   gitMs: 120_000,
   stalledSeconds: 20,
   repositoryBytes: 1024 * MIB,
+  diffBytes: 512 * MIB,
   cacheBytes: 4096 * MIB,
   files: 300,
   ranges: 3000,

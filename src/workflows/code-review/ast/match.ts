@@ -1,12 +1,9 @@
-import { type NapiConfig, parse, type SgNode } from '@ast-grep/napi';
+import { parse, type SgNode } from '@ast-grep/napi';
 
 import type { Finding } from '../analysis.ts';
 import type { Language } from '../languages.ts';
 import type { LineRange } from '../git/hunks.ts';
-import type { Rule } from './rules.ts';
-
-/** The part of a rule that `@ast-grep/napi` reads. */
-export type Matcher = NapiConfig;
+import type { Matcher, Rule } from './rule.ts';
 
 export type SourceFile = Readonly<{
   path: string;
@@ -84,7 +81,7 @@ function ignoredLines(text: string): (line: number, rule: string) => boolean {
 }
 
 /** The same on every machine: texts are compared by their code units. */
-export function inOrder(a: Finding, b: Finding): number {
+function inOrder(a: Finding, b: Finding): number {
   return (
     compare(a.file, b.file) || a.line - b.line || a.column - b.column || compare(a.rule, b.rule)
   );

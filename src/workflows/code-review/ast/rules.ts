@@ -4,16 +4,9 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 
 import type { Severity } from '../analysis.ts';
-import { appliesTo, isLanguage, type Language } from '../languages.ts';
-import { compileError, type Matcher } from './match.ts';
-
-export type Rule = Readonly<{
-  id: string;
-  languages: readonly Language[];
-  severity: Severity;
-  message: string;
-  matcher: Matcher;
-}>;
+import { appliesTo, isLanguage } from '../languages.ts';
+import { compileError } from './match.ts';
+import type { Matcher, Rule } from './rule.ts';
 
 const SEVERITIES: readonly unknown[] = ['error', 'warning', 'info', 'hint'] satisfies Severity[];
 
@@ -23,7 +16,7 @@ const MATCHING = ['rule', 'constraints', 'utils'];
 const KNOWN = new Set([...IGNORED, ...MATCHING, 'id', 'language', 'severity', 'message']);
 
 /** Rules that cannot be used, each with its file. */
-export class RuleError extends Error {
+class RuleError extends Error {
   override readonly name = 'RuleError';
 }
 

@@ -23,7 +23,6 @@ export type Changes = Readonly<{
   filesLeftOut: number;
 }>;
 
-const MIB = 1024 * 1024;
 const PATH_LENGTH = 500;
 const MOST_SKIPPED = 50;
 const DIFF = [
@@ -45,16 +44,16 @@ export async function changesBetween(
   const commits = [base, head, '--'];
   const names = await git(
     ['diff', '--name-only', '-z', '--ignore-submodules=all', '-M100%', ...commits],
-    { maxOutputBytes: 64 * MIB },
+    { maxOutputBytes: limits.diffBytes },
   );
   const raw = await git([...DIFF, '-M', '--raw', '-z', '--no-abbrev', ...commits, ...PATHSPECS], {
-    maxOutputBytes: 64 * MIB,
+    maxOutputBytes: limits.diffBytes,
   });
   const lines = new AddedLines();
   const patch = ['-M', '--patch', '--unified=0', '--full-index', '--no-prefix'];
   await git([...DIFF, ...patch, ...commits, ...PATHSPECS], {
     onOutput: (chunk) => lines.push(chunk),
-    maxOutputBytes: 512 * MIB,
+    maxOutputBytes: limits.diffBytes,
   });
   const entries = parseRaw(raw);
   const files = entries.flatMap(({ oldBlob, blob, path }) => {

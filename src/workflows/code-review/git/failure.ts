@@ -1,6 +1,6 @@
 import { NonRetriable, RetryAfter } from '../../../sdk/index.ts';
 import type { CloneUrl } from './clone-url.ts';
-import { GitFailed } from './run.ts';
+import { GitFailed, TooMuchOutput } from './run.ts';
 
 /** The server does not give a commit that was asked for by its id. */
 export const isUnknownCommit = (error: unknown): boolean =>
@@ -70,6 +70,9 @@ const EXPLANATIONS: readonly Explanation[] = [
 
 /** Turns what git said into an error that says what to do, and whether to try again. */
 export function explained(error: unknown, url: CloneUrl): unknown {
+  if (error instanceof TooMuchOutput) {
+    return new NonRetriable(`Repository ${url.href}: this change is too large to review`);
+  }
   if (!(error instanceof GitFailed)) return error;
   const known = EXPLANATIONS.find(({ pattern }) => pattern.test(error.stderr));
   if (known) return known.explain(url.href);

@@ -28,7 +28,6 @@ export type GitInput = Readonly<{
   maxOutputBytes?: number;
   /** Git knows no remote: an object that is not there is missing, and not fetched. */
   isLocal?: boolean;
-  signal?: AbortSignal;
 }>;
 
 /** Runs one git command in one repository. Nothing in it is a shell's, a hook's or the user's. */
@@ -46,7 +45,7 @@ const KILL_AFTER_MS = 1000;
 
 /** Resolves with standard output. When `signal` aborts, the whole process group ends and its reason is thrown. */
 export async function runGit(git: GitProcess, io: GitInput = {}): Promise<Buffer> {
-  const signal = io.signal ? AbortSignal.any([git.signal, io.signal]) : git.signal;
+  const { signal } = git;
   signal.throwIfAborted();
   const child = spawn('git', git.args, {
     cwd: git.cwd,
@@ -69,7 +68,7 @@ export async function runGit(git: GitProcess, io: GitInput = {}): Promise<Buffer
   child.stdin.end(io.input);
   try {
     const exitCode = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject);
+      child.once('error', (error) => reject(notStarted(error)));
       child.once('close', resolve);
     });
     signal.throwIfAborted();
@@ -81,6 +80,11 @@ export async function runGit(git: GitProcess, io: GitInput = {}): Promise<Buffer
     signal.removeEventListener('abort', stop);
   }
 }
+
+const notStarted = (error: Error): Error =>
+  'code' in error && error.code === 'ENOENT'
+    ? new Error('There is no git in PATH: install git 2.32 or newer where the worker runs')
+    : error;
 
 type Collected = Readonly<{
   take: (chunk: Buffer) => void;
