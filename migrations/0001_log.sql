@@ -53,26 +53,18 @@ begin
   perform pg_advisory_xact_lock(5501426914227312492);
 end $$;
 
--- Appends many independent commands, each wholly or not at all, and answers each in order:
---   appended     stored now, from first_position on; the stream is at last_version
---   duplicate    these very events are there already, from first_position to last_version
---   conflict     the stream is at last_version, not where it was expected
---   id_conflict  some of the ids are taken by other events
--- Command i is streams[i] and expected[i] (null: any version, -1: it must exist, 0: it must not, n: exactly n).
--- The event arrays run in parallel: events of command i in their order, event_commands = i, event_places = 1, 2, 3 ...
--- At most one command per stream, and no id twice, in one call: that is a unique violation, and nothing is stored.
-create function log.append(
+-- log.append when its commands are not all as plain as they mostly are: the same arguments, and its turn is taken.
+create function log.append_mixed(
   streams text[], expected integer[],
   event_commands integer[], event_places integer[], event_ids uuid[], event_types text[],
   schema_versions smallint[], occurrences timestamptz[], event_data json[], event_metadata json[]
 ) returns table (command integer, status text, first_position bigint, last_version integer)
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
   head bigint;
   clock timestamptz;
 begin
-  perform log.take_turn();
   select coalesce(max(position), 0) into head from log.events;
   clock := clock_timestamp();
 
@@ -140,6 +132,58 @@ begin
          end
   from decided left join accepted on accepted.command = decided.command
   order by decided.command;
+end $$;
+
+-- Appends many independent commands, each wholly or not at all, and answers each in order:
+--   appended     stored now, from first_position on; the stream is at last_version
+--   duplicate    these very events are there already, from first_position to last_version
+--   conflict     the stream is at last_version, not where it was expected
+--   id_conflict  some of the ids are taken by other events
+-- Command i is streams[i] and expected[i] (null: any version, -1: it must exist, 0: it must not, n: exactly n).
+-- The event arrays run in parallel: events of command i in their order, event_commands = i, event_places = 1, 2, 3 ...
+-- At most one command per stream, and no id twice, in one call: that is a unique violation, and nothing is stored.
+create function log.append(
+  streams text[], expected integer[],
+  event_commands integer[], event_places integer[], event_ids uuid[], event_types text[],
+  schema_versions smallint[], occurrences timestamptz[], event_data json[], event_metadata json[]
+) returns table (command integer, status text, first_position bigint, last_version integer)
+-- A plan made while the table was empty stays in use while it grows: it must never be a scan of the table.
+language plpgsql set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+  head bigint;
+  clock timestamptz;
+begin
+  perform log.take_turn();
+  if exists (
+    select from unnest(streams, expected) as given (stream_id, expected)
+    where given.expected is distinct from coalesce(
+      (select version from log.events where stream_id = given.stream_id order by version desc limit 1), 0)
+  ) or exists (select from log.events where event_id = any (event_ids)) then
+    return query
+    select * from log.append_mixed(streams, expected, event_commands, event_places, event_ids, event_types,
+                                   schema_versions, occurrences, event_data, event_metadata);
+    return;
+  end if;
+
+  -- Nothing to decide: every stream is where it is expected, and every event is new.
+  select coalesce(max(position), 0) into head from log.events;
+  clock := clock_timestamp();
+  insert into log.events (position, recorded_at, occurred_at, event_id, version, schema_version,
+                          stream_id, type, data, metadata)
+  select head + event.number, clock, event.occurred_at, event.id, given.expected + event.place,
+         event.schema_version, given.stream_id, event.type, event.data, event.metadata
+  from unnest(event_commands, event_places, event_ids, event_types, schema_versions, occurrences,
+              event_data, event_metadata) with ordinality
+    as event (command, place, id, type, schema_version, occurred_at, data, metadata, number)
+  join unnest(streams, expected) with ordinality as given (stream_id, expected, command)
+    on given.command = event.command;
+
+  return query
+  select event.command, 'appended', head + min(number), max(expected[event.command] + event.place)
+  from unnest(event_commands, event_places) with ordinality as event (command, place, number)
+  group by event.command
+  order by event.command;
 end $$;
 
 -- One row per follower: how far it has read, and who may say so (the epoch of the one that leads).

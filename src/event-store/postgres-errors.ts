@@ -17,3 +17,7 @@ export const isTransient = (error: unknown): boolean =>
 /** Whether the server's answer means that the connection is of no more use. */
 export const endsConnection = (error: unknown): boolean =>
   error instanceof DatabaseError && CONNECTION.test(error.code ?? '');
+
+/** Whether a pooler gave us a connection that does not know our prepared statement, or knows it from somebody else. */
+export const isLostPreparation = (error: unknown): boolean =>
+  error instanceof DatabaseError && (error.code === '26000' || error.code === '42P05');

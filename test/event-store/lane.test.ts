@@ -125,6 +125,19 @@ describe('a lane', () => {
     await lane.close();
   });
 
+  test('behind a pooler that forgets prepared statements it goes on without them', async () => {
+    const { lane } = doubling({
+      call: async (connection, items) => {
+        await connection.query(sql`deallocate all`);
+        return double(connection, items);
+      },
+    });
+    expect(await lane.submit({ n: 1 })).toBe(2);
+    expect(await lane.submit({ n: 2 })).toBe(4);
+    expect(await lane.submit({ n: 3 })).toBe(6);
+    await lane.close();
+  });
+
   test('close answers what was submitted, then refuses more', async () => {
     const { lane } = doubling({ maxRows: 5 });
     const answers = range(1, 20).map((n) => lane.submit({ n }));
