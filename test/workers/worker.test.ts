@@ -363,8 +363,12 @@ describe('a job that is taken away', () => {
       },
     } as unknown as Door;
     const jobId = await request();
-    const { worker } = start({
+    const ended = gate<string>();
+    start({
       door: late,
+      onRunEnd: ({ end }) => {
+        ended.open(end);
+      },
       async *notices(signal) {
         const { position } = await until(jobId, 'JobCancelled');
         yield [{ jobId, type: 'JobCancelled', position }];
@@ -377,10 +381,7 @@ describe('a job that is taken away', () => {
     await hint(jobId);
     await until(jobId, 'JobStarted');
     await execute(jobId, { ...cancel, ...NOW() });
-    await told.opened;
-    await eventually(() => {
-      expect(worker.running).toBe(0);
-    });
+    expect(await ended.opened).toBe('lost');
     expect((await store.readStream(jobId)).at(-1)?.type).toBe('JobCancelled');
   });
 });
@@ -419,6 +420,28 @@ describe('a worker that stops', () => {
       'JobStepCompleted',
       'JobCompleted',
     ]);
+  });
+
+  test('gives a job back whose claim was on its way, before its first step', async () => {
+    const one = vi.fn();
+    const { start, request, hint, until, door } = at(workflow((ctx) => ctx.step('one', one)));
+    const answer = gate();
+    const late = {
+      execute: async (command: { command?: { type: string } }): Promise<unknown> => {
+        const answered: unknown = await door.execute(command as never);
+        if (command.command?.type === 'StartJob') await answer.opened;
+        return answered;
+      },
+    } as unknown as Door;
+    const { stop } = start({ door: late });
+    const jobId = await request();
+    await hint(jobId);
+    await until(jobId, 'JobStarted');
+    const stopped = stop();
+    answer.open();
+    await stopped;
+    expect((await until(jobId, 'JobInterrupted')).data.reason).toBe('released');
+    expect(one).not.toHaveBeenCalled();
   });
 
   test('takes nothing more, and says so in its row', async () => {
