@@ -14,7 +14,12 @@ import type { RebuildOptions } from './rebuild-options.ts';
 import { ProgressMeter } from './rebuild-progress.ts';
 
 /** A generation on its way to become the live one. */
-export type Build = { reader: Reader; indexed: boolean; readonly meter: ProgressMeter };
+export type Build = {
+  reader: Reader;
+  indexed: boolean;
+  readonly meter: ProgressMeter;
+  rateShownAt: number;
+};
 
 /** Goes on with what an earlier rebuild of the same version left, or makes a new generation. */
 export async function begin(projection: Projection, options: RebuildOptions): Promise<Build> {
@@ -40,7 +45,7 @@ export async function take(
   const reader = await claim(database, { projection, generation, state: 'BUILDING' });
   if (!reader) throw takenOver(name);
   const meter = new ProgressMeter({ name, generation }, onProgress ?? ignore);
-  return { reader, indexed, meter };
+  return { reader, indexed, meter, rateShownAt: 0 };
 }
 
 const ignore = (): void => undefined;
@@ -83,4 +88,29 @@ export async function livePosition(
   const [row] = await database.query<{ generation: number; position: string }>(sql`
     select generation, position::text as position from read.projections where name = ${name} and live`);
   return { generation: row?.generation ?? null, position: BigInt(row?.position ?? 0) };
+}
+
+const RATE_EVERY_MS = 2_000;
+
+/** Lets others see how fast it goes, every other second. */
+export async function storeRate(build: Build, database: Queryable): Promise<void> {
+  const now = performance.now();
+  if (now - build.rateShownAt < RATE_EVERY_MS) return;
+  build.rateShownAt = now;
+  await showRate(build, database, build.meter.eventsPerSecond);
+}
+
+export async function clearRate(build: Build, database: Queryable): Promise<void> {
+  await showRate(build, database, null);
+}
+
+async function showRate(
+  { reader }: Build,
+  database: Queryable,
+  eventsPerSecond: number | null,
+): Promise<void> {
+  await database.query(sql`
+    update projections.generations
+    set events_per_second = ${eventsPerSecond}, updated_at = clock_timestamp()
+    where name = ${reader.projection.name} and generation = ${reader.generation} and state = 'BUILDING'`);
 }

@@ -24,7 +24,7 @@ export type CatchUpOptions = Readonly<{
   pageSize: number;
   signal: AbortSignal;
   /** Called after each page with what it held and how long it took. */
-  onPage?: (page: Readonly<{ events: number; ms: number; target: bigint }>) => void;
+  onPage?: (page: Readonly<{ events: number; ms: number; target: bigint }>) => Promise<void>;
 }>;
 
 /**
@@ -49,7 +49,7 @@ async function followTo(group: Group, upTo: bigint, options: CatchUpOptions): Pr
     if (unknown) throw new UnknownEvent(unknown);
     await projectPage(options.database, group.readers, page);
     const now = performance.now();
-    options.onPage?.({ events: page.length, ms: now - since, target });
+    await options.onPage?.({ events: page.length, ms: now - since, target });
     since = now;
     if (options.signal.aborted) return;
   }

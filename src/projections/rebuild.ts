@@ -1,6 +1,14 @@
 import { pause } from '../platform/backoff.ts';
 import { sql } from '../platform/sql.ts';
-import { type Build, begin, livePosition, makeIndexes, take } from './build.ts';
+import {
+  type Build,
+  begin,
+  clearRate,
+  livePosition,
+  makeIndexes,
+  storeRate,
+  take,
+} from './build.ts';
 import { PROJECTIONS } from './catalog.ts';
 import { catchUp } from './catch-up.ts';
 import { type CutOver, cutOver } from './cut-over.ts';
@@ -84,10 +92,11 @@ async function fill(builds: readonly Build[], options: RebuildOptions): Promise<
     target: () => targetOf(builds, options),
     pageSize: options.pageSize ?? PAGE_SIZE,
     signal: options.signal ?? NEVER,
-    onPage: ({ events, ms, target }) => {
+    onPage: async ({ events, ms, target }) => {
       for (const build of builds) {
         build.meter.took(events, ms);
         build.meter.show(build.indexed ? 'following' : 'filling', build.reader.position, target);
+        await storeRate(build, options.database);
       }
     },
   });
@@ -119,6 +128,7 @@ async function finish(build: Build, options: RebuildOptions): Promise<RebuildRes
     return null;
   });
   const result = resultOf(build, outcome);
+  await clearRate(build, database);
   if (result.outcome === 'different') {
     await recordError(
       build,

@@ -48,7 +48,7 @@ const tables = async () =>
 function followed(): () => Promise<void> {
   const stop = new AbortController();
   const following = (async () => {
-    const live = ledger.live({ pageSize: 7 });
+    const live = ledger.live({ pageSize: 25 });
     while (!stop.signal.aborted) if (!(await live.round())) await sleep(1);
   })();
   return async () => {
@@ -100,7 +100,10 @@ describe('a rebuild', () => {
       const done = new AbortController();
       const appended: string[] = [];
       const appending = (async () => {
-        while (!done.signal.aborted) appended.push(await appendJob());
+        while (!done.signal.aborted) {
+          appended.push(await appendJob());
+          await sleep(5);
+        }
       })();
       const reading = (async () => {
         let [jobs, position] = [20, 0];
@@ -116,7 +119,7 @@ describe('a rebuild', () => {
         }
         return reads;
       })();
-      for (let round = 0; round < 6; round++) {
+      for (let round = 0; round < 4; round++) {
         const [result] = await rebuilt({ pageSize: 50, verify: round % 2 === 0 });
         expect(result).toMatchObject({ outcome: 'swapped' });
       }
@@ -153,6 +156,26 @@ describe('a rebuild', () => {
       'verifying',
       'done',
     ]);
+  });
+
+  test('shows others how fast it goes, while it goes', async () => {
+    await appendJobs(5);
+    const rates: unknown[] = [];
+    const rateOf = async () => {
+      const [row] = await ledger.rows(
+        'select events_per_second as rate from read.projections where generation = 2',
+      );
+      rates.push(row?.['rate']);
+    };
+    const looks: Promise<void>[] = [];
+    const onProgress = ({ position }: RebuildProgress) => {
+      if (position === 20n) looks.push(rateOf());
+    };
+    await rebuilt({ pageSize: 5, onProgress, shadow: true });
+    await Promise.all(looks);
+    expect(rates[0]).toBeGreaterThan(0);
+    await rateOf();
+    expect(rates.at(-1)).toBeNull();
   });
 
   test('that was stopped leaves what is live alone, and the next one goes on from there', async () => {
