@@ -74,7 +74,7 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
   },
   delete: { has: ['ref', 'ref_type'], hasNot: ['after', 'sha'], read: createOrDelete('deleted') },
   pull_request: {
-    has: ['action', 'number', 'pull_request'],
+    has: ['action', 'pull_request'],
     hasNot: ['review', 'comment', 'issue'],
     read: pullRequest,
   },

@@ -49,7 +49,7 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
     read: createOrDelete('deleted'),
   },
   pull_request: {
-    has: ['action', 'number', 'pull_request'],
+    has: ['action', 'pull_request'],
     hasNot: ['review', 'comment', 'thread', 'issue'],
     read: pullRequest,
   },
