@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -114,6 +114,22 @@ describe('a review', () => {
     expect(places(found.findings)).toEqual(['a.ts:2 no-debugger']);
   });
 
+  test.each([40, 12])(
+    'takes the base branch for a base of %i characters that is gone',
+    async (length) => {
+      const repo = repository();
+      const start = repo.commit({ 'a.ts': '1;\n' });
+      repo.branch('feature');
+      const headSha = repo.commit({ 'a.ts': '1;\ndebugger;\n' });
+      const baseSha = 'f'.repeat(length);
+
+      const found = await review({ cloneUrl: repo.cloneUrl, headSha, baseSha }, options);
+
+      expect(found.baseSha).toBe(start);
+      expect(places(found.findings)).toEqual(['a.ts:2 no-debugger']);
+    },
+  );
+
   test('compares two commits that have nothing in common', async () => {
     const repo = repository();
     const baseSha = repo.commit({ 'a.ts': '1;\n' });
@@ -156,6 +172,21 @@ describe('a review', () => {
     const found = await review({ cloneUrl: repo.cloneUrl, headSha, baseSha }, options);
 
     expect(places(found.findings)).toEqual(['renamed.ts:21 no-debugger']);
+  });
+
+  test('reads a file that was a link, and not a link that was a file', async () => {
+    const repo = repository();
+    repo.link('file.ts', 'elsewhere');
+    const baseSha = repo.commit({ 'link.ts': '1;\n' });
+    repo.branch('feature');
+    rmSync(join(repo.path, 'file.ts'));
+    rmSync(join(repo.path, 'link.ts'));
+    repo.link('link.ts', 'debugger;');
+    const headSha = repo.commit({ 'file.ts': 'debugger;\n' });
+
+    const found = await review({ cloneUrl: repo.cloneUrl, headSha, baseSha }, options);
+
+    expect(places(found.findings)).toEqual(['file.ts:1 no-debugger']);
   });
 
   test('takes any name for a file', async () => {

@@ -31,7 +31,7 @@ const DIFF = [
   '--no-ext-diff',
   '--no-textconv',
   '--ignore-submodules=all',
-  '--diff-filter=AMRC',
+  '--diff-filter=AMRCT',
   '-l200',
 ];
 
@@ -83,8 +83,11 @@ function parseRaw(raw: Buffer): readonly RawEntry[] {
     const [mode, oldBlob, blob, status] = parseModes(fields[at] ?? '');
     const length = /^[RC]/.test(status) ? 3 : 2;
     const path = fields[at + length - 1];
-    // Links and submodules have other modes.
-    if (mode.startsWith('100') && path !== undefined) entries.push({ oldBlob, blob, path });
+    // Links and submodules have other modes; a patch has a file that was one before as a new file.
+    if (mode.startsWith('100') && path !== undefined) {
+      const before = status === 'T' ? '0'.repeat(blob.length) : oldBlob;
+      entries.push({ oldBlob: before, blob, path });
+    }
     at += length;
   }
   return entries;

@@ -21,8 +21,20 @@ export async function fetchChange(git: Git, change: Change): Promise<Commits> {
   const ids = [change.head.id, change.base.id].filter((id) => id !== null);
   if (ids.length === 2 && ids.every(isFullCommitId)) await fetchIds(git, ids, DEPTHS[0]);
   const head = await fetchCommit(git, change.head, change);
-  const base = await fetchCommit(git, change.base, change);
+  const base = await fetchBase(git, change);
   return { head, base: (await mergeBase(git, head, base)) ?? base };
+}
+
+/** A base that was pushed over is no loss: what its branch is now has left the head at the same place. */
+async function fetchBase(git: Git, change: Change): Promise<string> {
+  const { id, refs } = change.base;
+  try {
+    return await fetchCommit(git, change.base, change);
+  } catch (error) {
+    const isGone = error instanceof NonRetriable && id !== null && refs.length > 0;
+    if (!isGone) throw error;
+    return fetchCommit(git, { id: null, refs }, change);
+  }
 }
 
 /** Gives the full id of a commit that is there afterwards; throws NonRetriable when the repository has none. */

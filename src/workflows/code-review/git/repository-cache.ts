@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { NonRetriable } from '../../../sdk/index.ts';
 import type { Settings } from '../options.ts';
@@ -47,8 +47,6 @@ export async function withRepository<T>(
       });
     }
     throw explained(error, remotes.origin);
-  } finally {
-    await evict(folder, name, settings.limits.cacheBytes);
   }
 }
 
@@ -60,7 +58,7 @@ async function withCopy<T>(
 ): Promise<T> {
   const { bytes, tooLarge } = sizeBound(use);
   const attempt = async (): Promise<T> => {
-    await prepare(use, gitDir);
+    if ((await prepare(use, gitDir)) === 'new') await evictOthers(gitDir, use.settings);
     return withSizeBound({ folder: gitDir, bytes, tooLarge }, async (over) => {
       const signal = AbortSignal.any([use.signal, over]);
       return work(await gitFor({ ...use, gitDir, signal }));
@@ -89,7 +87,7 @@ const sizeBound = (use: RepositoryUse): { bytes: number; tooLarge: () => Error }
 };
 
 /** Makes the copy, or tidies up what a process that was killed left in it. */
-async function prepare(use: RepositoryUse, gitDir: string): Promise<void> {
+async function prepare(use: RepositoryUse, gitDir: string): Promise<'new' | 'old'> {
   const packs = join(gitDir, 'objects', 'pack');
   const files = await readdir(packs).catch(() => null);
   const isWorn =
@@ -101,7 +99,7 @@ async function prepare(use: RepositoryUse, gitDir: string): Promise<void> {
     await mkdir(gitDir, { recursive: true });
     const git = await gitFor({ ...use, gitDir });
     await git(['init', '--quiet', '--bare', '--template=', `--object-format=${use.objectFormat}`]);
-    return;
+    return 'new';
   }
   const left = [
     ...files.filter((file) => file.startsWith('tmp_')).map((file) => join(packs, file)),
@@ -110,10 +108,12 @@ async function prepare(use: RepositoryUse, gitDir: string): Promise<void> {
   await Promise.all(left.map((path) => rm(path, { force: true })));
   const now = new Date();
   await utimes(gitDir, now, now);
+  return 'old';
 }
 
 /** Removes the copies that were used longest ago until the rest fits; one in use has a lock and stays. */
-async function evict(folder: string, used: string, cacheBytes: number): Promise<void> {
+async function evictOthers(gitDir: string, { limits }: Settings): Promise<void> {
+  const folder = dirname(gitDir);
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.git'));
   const copies = await Promise.all(
     names.map(async (name) => {
@@ -123,8 +123,8 @@ async function evict(folder: string, used: string, cacheBytes: number): Promise<
   );
   let total = copies.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const { name, bytes } of copies.toSorted((a, b) => a.usedAt - b.usedAt)) {
-    if (total <= cacheBytes) return;
-    if (name === used || (await isLocked(join(folder, `${name}.lock`)))) continue;
+    if (total <= limits.cacheBytes) return;
+    if (name === basename(gitDir) || (await isLocked(join(folder, `${name}.lock`)))) continue;
     await rm(join(folder, name), { recursive: true, force: true });
     total -= bytes;
   }
