@@ -1,5 +1,5 @@
 /** Pseudo-random numbers in [0, 1) that a seed repeats (mulberry32). */
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -15,7 +15,7 @@ export type Random = Readonly<{
   pick: <T>(values: readonly T[]) => T;
 }>;
 
-export const ROUNDS = 50;
+const ROUNDS = 50;
 
 /** Runs 50 rounds; the seed (SEED repeats one) is printed, and named in the failure of a round. */
 export async function rounds(
