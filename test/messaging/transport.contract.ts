@@ -245,16 +245,6 @@ const CASES: readonly Case[] = [
       await killer.has(3);
       await killer.end();
       await expectReady(bench, 'test.dead', 3);
-      const letters = await transport.deadLetters(2);
-      expect(letters).toEqual(
-        [1, 2].map((n) => ({
-          messageId: String(n),
-          queue,
-          routingKey,
-          reason: 'a mistake',
-          diedAt: expect.any(Date),
-        })),
-      );
       expect(await transport.redrive(2)).toBe(2);
       expect(await transport.redrive(100)).toBe(1);
       expect(await transport.redrive(100)).toBe(0);
@@ -269,6 +259,29 @@ const CASES: readonly Case[] = [
           deliveryCount: 0,
         })),
       );
+    },
+  ],
+  [
+    'dead letters can be looked at, and stay where they are',
+    async (bench) => {
+      const { transport, queue, inbox, dead } = bench;
+      for (const n of [1, 2, 3]) {
+        const routingKey = `${queue}.${String(n)}`;
+        await transport.publish({ exchange: 'test', routingKey, messageId: String(n), body: n });
+      }
+      inbox({ prefetch: 1, handle: async ({ body }) => ({ dead: `reason ${String(body)}` }) });
+      await expectReady(bench, 'test.dead', 3);
+      expect(await transport.deadLetters(2)).toEqual(
+        [1, 2].map((n) => ({
+          messageId: String(n),
+          queue,
+          routingKey: `${queue}.${String(n)}`,
+          reason: `reason ${String(n)}`,
+          diedAt: expect.any(Date),
+        })),
+      );
+      const { bodies } = await dead().has(3);
+      expect(bodies.toSorted((a, b) => Number(a) - Number(b))).toEqual([1, 2, 3]);
     },
   ],
   [
@@ -312,6 +325,24 @@ const CASES: readonly Case[] = [
       gate.open();
       await within(patienceMs, 'the end of a consumer', ended);
       expect(finished).toEqual([0, 1]);
+    },
+  ],
+  [
+    'a consumer that is asked to end begins nothing of what is on its way to it',
+    async ({ transport, queue, send, inbox, patienceMs }) => {
+      await Promise.all(numbers(100).map(async (n) => send(n)));
+      const stopping = new AbortController();
+      const begun: unknown[] = [];
+      const handle = async ({ body }: { body: unknown }): Promise<'ack'> => {
+        begun.push(body);
+        if (begun.length === 5) stopping.abort();
+        return 'ack';
+      };
+      const consuming = transport.consume({ queue, prefetch: 20, handle }, stopping.signal);
+      await within(patienceMs, 'the end of a consumer', consuming);
+      expect(begun).toEqual(numbers(5));
+      const { received } = await inbox({ prefetch: 1 }).has(95);
+      expect(new Set(received.map(({ body }) => body))).toEqual(new Set(numbers(100).slice(5)));
     },
   ],
   [
