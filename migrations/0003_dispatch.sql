@@ -117,3 +117,156 @@ create table dispatch.progress (
   message text,
   at      timestamptz not null default clock_timestamp()
 ) with (fillfactor = 50);
+
+-- Says anew who stands where in the lines that a job came into or left; given [{workflow, key, strategy}].
+-- queue: the oldest is free to go, the others are blocked, as they were from their first moment.
+-- supersede: each learns of the newest that came after it.
+-- What the lines are is worked out first, by their indexes: joined the other way round, it is worked out per open job.
+create function dispatch.straighten_lines(touched json) returns void language plpgsql
+set plan_cache_mode = force_custom_plan as $$
+begin
+  with first as materialized (
+    select first.job_id
+    from (
+      select distinct workflow, key
+      from json_to_recordset(touched) as line (workflow text, key text)
+    ) as line
+    cross join lateral (
+      select job_id from dispatch.jobs
+      where workflow = line.workflow and concurrency_key = line.key
+      order by line_position limit 1
+    ) as first
+  )
+  update dispatch.jobs as job set blocked = false
+  from first
+  where job.job_id = first.job_id and job.blocked;
+
+  with line as materialized (
+    select line.workflow, line.key, newest.job_id as newest, newest.requested_position
+    from (
+      select workflow, key, bool_or(strategy = 'supersede') as superseding
+      from json_to_recordset(touched) as line (workflow text, key text, strategy text)
+      group by workflow, key
+    ) as line
+    left join lateral (
+      select job_id, requested_position from dispatch.jobs
+      where workflow = line.workflow and concurrency_key = line.key
+        and concurrency_strategy = 'supersede'
+      order by requested_position desc limit 1
+    ) as newest on true
+    -- A line that only queues is not read to its end.
+    where superseding or newest.job_id is not null
+  )
+  update dispatch.jobs as older
+  set superseded_by =
+    case when older.requested_position < line.requested_position then line.newest end
+  from line
+  where older.workflow = line.workflow and older.concurrency_key = line.key
+    and older.superseded_by is distinct from
+      case when older.requested_position < line.requested_position then line.newest end;
+end $$;
+
+-- Writes a folded page of the log and moves the follower's checkpoint over it, in one call: each round trip that is
+-- saved is time off the way from a delivery to its job's start. Gives the strategies of the lines it touched, or null
+-- when the checkpoint is no longer the caller's; then nothing was written.
+create function dispatch.write_page(
+  follower text, term bigint, position_before bigint, position_after bigint,
+  ended text[], opened json, moved json, left_pause text[], waits json, signals json, used json
+) returns text[] language plpgsql
+set plan_cache_mode = force_custom_plan as $$
+declare
+  touched json;
+  gone json;
+begin
+  -- What is written here can be derived again, so it need not wait for the disk.
+  perform set_config('synchronous_commit', 'off', true);
+  -- First, as everybody locks the checkpoint before the tables: a reset and a page wait for each other.
+  update log.followers set position = position_after, updated_at = clock_timestamp()
+  where name = follower and epoch = term and position = position_before;
+  if not found then return null; end if;
+
+  if cardinality(ended) > 0 then
+    delete from dispatch.waits where job_id = any (ended);
+    delete from dispatch.used_signals where job_id = any (ended);
+    delete from dispatch.progress where job_id = any (ended);
+    with deleted as (
+      delete from dispatch.jobs where job_id = any (ended)
+      returning workflow, concurrency_key as key, concurrency_strategy as strategy
+    )
+    select json_agg(deleted) into gone from deleted where key is not null;
+  end if;
+
+  if opened is not null then
+    insert into dispatch.jobs (
+      job_id, workflow, repository, priority, requested_position, line_position,
+      concurrency_key, concurrency_strategy, blocked, phase, version, position, since,
+      run_id, worker_id, wait, wait_until, wait_topic, next_attempt_at, takeable)
+    select
+      job_id, workflow, repository, priority, requested_position, line_position,
+      key, strategy, coalesce(strategy = 'queue', false), phase, version, "position", since,
+      run_id, worker_id, wait::json, wait_until, wait_topic, next_attempt_at, takeable
+    from json_to_recordset(opened) as row (
+      job_id text, workflow text, repository text, priority smallint, requested_position bigint,
+      line_position bigint, key text, strategy text, phase text, version integer,
+      "position" bigint, since timestamptz, run_id text, worker_id text, wait text,
+      wait_until timestamptz, wait_topic text, next_attempt_at timestamptz, takeable boolean)
+    on conflict (job_id) do update set
+      workflow = excluded.workflow, repository = excluded.repository, priority = excluded.priority,
+      requested_position = excluded.requested_position, line_position = excluded.line_position,
+      concurrency_key = excluded.concurrency_key, blocked = excluded.blocked, superseded_by = null,
+      concurrency_strategy = excluded.concurrency_strategy, phase = excluded.phase,
+      version = excluded.version, position = excluded.position, since = excluded.since,
+      run_id = excluded.run_id, worker_id = excluded.worker_id, wait = excluded.wait,
+      wait_until = excluded.wait_until, wait_topic = excluded.wait_topic,
+      next_attempt_at = excluded.next_attempt_at, takeable = excluded.takeable, hinted_at = null;
+  end if;
+
+  if moved is not null then
+    update dispatch.jobs as job
+    set phase = row.phase, version = row.version, position = row.position, since = row.since,
+        run_id = row.run_id, worker_id = row.worker_id, wait = row.wait::json,
+        wait_until = row.wait_until, wait_topic = row.wait_topic,
+        next_attempt_at = row.next_attempt_at, takeable = row.takeable, hinted_at = null
+    from json_to_recordset(moved) as row (
+      job_id text, phase text, version integer, "position" bigint, since timestamptz,
+      run_id text, worker_id text, wait text, wait_until timestamptz, wait_topic text,
+      next_attempt_at timestamptz, takeable boolean)
+    where job.job_id = row.job_id;
+  end if;
+
+  if cardinality(left_pause) > 0 then
+    delete from dispatch.waits where job_id = any (left_pause);
+  end if;
+  if waits is not null then
+    insert into dispatch.waits (job_id, ordinal, event, key, position, requested_position)
+    select row.job_id, row.ordinal, row.event, row.key, job.position, job.requested_position
+    from json_to_recordset(waits) as row (job_id text, ordinal integer, event text, key text)
+    join dispatch.jobs as job on job.job_id = row.job_id;
+  end if;
+  if signals is not null then
+    insert into dispatch.signals (signal_id, event, key, position)
+    select signal_id, event, key, "position"
+    from json_to_recordset(signals) as row (signal_id text, event text, key text, "position" bigint)
+    on conflict do nothing;
+  end if;
+  if used is not null then
+    insert into dispatch.used_signals (job_id, signal_id)
+    select job_id, signal_id
+    from json_to_recordset(used) as row (job_id text, signal_id text)
+    on conflict do nothing;
+  end if;
+
+  select json_agg(line) into touched
+  from (
+    select workflow, key, strategy
+    from json_to_recordset(opened) as row (workflow text, key text, strategy text)
+    where key is not null
+    union
+    select workflow, key, strategy
+    from json_to_recordset(gone) as row (workflow text, key text, strategy text)
+  ) as line;
+  if touched is null then return '{}'; end if;
+  perform dispatch.straighten_lines(touched);
+  return array(
+    select distinct strategy from json_to_recordset(touched) as line (strategy text));
+end $$;

@@ -1,9 +1,4 @@
-import {
-  CheckpointLost,
-  moveCheckpoint,
-  raiseEpoch,
-  readCheckpoint,
-} from '../event-store/checkpoint.ts';
+import { CheckpointLost, raiseEpoch, readCheckpoint } from '../event-store/checkpoint.ts';
 import type { EventStore } from '../event-store/event-store.ts';
 import type { Term } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
@@ -17,11 +12,8 @@ import { type Touched, writePage } from './control-tables.ts';
 import { DISPATCHED_TYPES, foldPage } from './fold-page.ts';
 import { DISPATCH } from './names.ts';
 
-/** Statements, and transactions of them. */
-export type Transactional = Queryable & Pick<Database, 'transaction'>;
-
 export type ControlFollowerParts = Readonly<{
-  database: Transactional;
+  database: Queryable;
   store: EventStore;
   hints: Pick<LogHints, 'heard' | 'wait'>;
   logger: Logger;
@@ -30,9 +22,6 @@ export type ControlFollowerParts = Readonly<{
 }>;
 
 const PAGE_SIZE = 1_000;
-
-/** A transaction that waits longer than this for its own process is ended by the server, with its locks. */
-const FROZEN_MS = 15_000;
 
 /**
  * Keeps the control tables up with the log. A follower of its own kind, because the reactions beside it work in the
@@ -87,35 +76,19 @@ export class ControlFollower {
     const folded = await foldPage(page.events, (jobId, before) =>
       store.readStream<JobEvent>(jobId, { to: before - 1 }),
     );
-    const touched = await database.transaction(async (transaction) => {
-      await begin(transaction);
-      const written = page.events.length > 0 ? await writePage(transaction, folded) : null;
-      await moveCheckpoint(transaction, { name: DISPATCH, epoch, from: position, to: page.to });
-      return written;
-    });
-    if (touched !== null) onCommitted(touched);
+    onCommitted(await writePage(database, folded, { epoch, from: position, to: page.to }));
     return page;
   }
-}
-
-/**
- * Begins a transaction that writes the control tables. The tables can be derived again, so it need not wait for the
- * disk. The checkpoint is locked before any of the tables, by everybody: a reset and a page wait for each other.
- */
-async function begin(transaction: Queryable): Promise<void> {
-  await transaction.query(sql`
-    select set_config('synchronous_commit', 'off', true),
-           set_config('idle_in_transaction_session_timeout', ${String(FROZEN_MS)}, true),
-           (select position from log.followers where name = ${DISPATCH} for no key update)`);
 }
 
 /**
  * Empties the control tables and sets the follower to the beginning of the log: it derives all of it again. Jobs wait
  * meanwhile; whoever leads begins a new term.
  */
-export async function resetDispatch(database: Transactional): Promise<void> {
+export async function resetDispatch(database: Pick<Database, 'transaction'>): Promise<void> {
   await database.transaction(async (transaction) => {
-    await begin(transaction);
+    // The checkpoint is locked before any of the tables, as a page does.
+    await transaction.query(sql`select 1 from log.followers where name = ${DISPATCH} for update`);
     await transaction.query(sql`
       truncate dispatch.jobs, dispatch.waits, dispatch.signals, dispatch.used_signals`);
     await transaction.query(sql`

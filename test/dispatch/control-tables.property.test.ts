@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { type Transactional, resetDispatch } from '../../src/dispatch/control-follower.ts';
+import { resetDispatch } from '../../src/dispatch/control-follower.ts';
 import { InMemoryEventStore } from '../../src/event-store/in-memory-event-store.ts';
 import type { Concurrency, JobEvent } from '../../src/events/job.ts';
 import type { SignalEvent } from '../../src/events/signal.ts';
+import type { Queryable, Row } from '../../src/platform/database.ts';
 import { derivedId } from '../../src/platform/ids.ts';
+import type { Statement } from '../../src/platform/sql.ts';
 import { DecideJob } from '../../src/write/door.ts';
 import type { JobCommand } from '../../src/write/job/commands.ts';
 import { Rejected } from '../../src/write/rejected.ts';
@@ -146,21 +148,18 @@ async function take(each: Step): Promise<void> {
 
 class Crash extends Error {}
 
-/** Ends in its third transaction: with its commit, and before or after it. */
-function crashing(when: 'before' | 'after' | 'never'): Transactional {
-  let transactions = 0;
+/** Ends with its third page, before or after its commit. */
+function crashing(when: 'before' | 'after' | 'never'): Queryable {
+  let pages = 0;
   return {
-    query: (statement) => ledger.database.query(statement),
-    transaction: async (work) => {
-      transactions++;
-      const crashes = transactions === 3;
-      const result = await ledger.database.transaction(async (transaction) => {
-        const inner = await work(transaction);
-        if (crashes && when === 'before') throw new Crash();
-        return inner;
-      });
-      if (crashes && when === 'after') throw new Crash();
-      return result;
+    async query<R extends Row>(statement: Statement): Promise<readonly R[]> {
+      if (!statement.text.includes('dispatch.write_page'))
+        return ledger.database.query<R>(statement);
+      pages++;
+      if (pages === 3 && when === 'before') throw new Crash();
+      const rows = await ledger.database.query<R>(statement);
+      if (pages === 3 && when === 'after') throw new Crash();
+      return rows;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { ControlFollower, type Transactional } from '../../src/dispatch/control-follower.ts';
+import { ControlFollower } from '../../src/dispatch/control-follower.ts';
 import type { Touched } from '../../src/dispatch/control-tables.ts';
 import { DispatchCounts } from '../../src/dispatch/dispatch-counts.ts';
 import type { EventStore, NewEvent } from '../../src/event-store/event-store.ts';
@@ -8,7 +8,7 @@ import type { Event, Json } from '../../src/events/event.ts';
 import type { JobEvent } from '../../src/events/job.ts';
 import type { OutgoingMessage, QueueDepth } from '../../src/messaging/transport.ts';
 import { NotConfirmed } from '../../src/messaging/transport.ts';
-import { Database } from '../../src/platform/database.ts';
+import { Database, type Queryable } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createLogger } from '../../src/platform/logger.ts';
 import { sql } from '../../src/platform/sql.ts';
@@ -94,7 +94,7 @@ export class Ledger {
 
   /** Folds to the end of the log; gives what the pages touched. */
   async fold(
-    options: { pageSize?: number; database?: Transactional; store?: EventStore } = {},
+    options: { pageSize?: number; database?: Queryable; store?: EventStore } = {},
   ): Promise<readonly Touched[]> {
     const touched: Touched[] = [];
     await new ControlFollower({
