@@ -20,6 +20,7 @@ import { compilePlatform } from '../support/compile-platform.ts';
 const logger = createLogger('silent', 'test');
 let dataDir: string;
 let started: EmbeddedPostgres[];
+const children: ChildProcess[] = [];
 
 // One folder for all tests: to make a cluster takes longer than everything else here.
 beforeAll(() => {
@@ -33,6 +34,7 @@ beforeEach(() => {
   started = [];
 });
 afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
   await Promise.all(started.map(async (postgres) => postgres.stop()));
 });
 
@@ -122,11 +124,13 @@ import { createLogger } from '${compiled}/logger.js';
     const { url } = await startEmbeddedPostgres({ dataDir: '${dataDir}', logger });
     process.on('SIGINT', () => process.send('interrupted'));
     process.on('message', () => process.exit(0));
+    process.on('disconnect', () => process.exit(1));
     console.log(url);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     detached: true,
   });
+  children.push(child);
   const [printed] = (await Promise.race([
     once(child.stdout ?? child, 'data'),
     once(child, 'exit'),
