@@ -72,6 +72,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       'const password = "";',
       'const passwordLabel = "Your password 1";',
       'const password = "change-me-1";',
+      'const row = { secret: "[redacted]" };',
       'const apiKey = "short";',
       'const kind = { secret: "webhook-secret" };',
       'const token = process.env.TOKEN;',
