@@ -89,6 +89,15 @@ describe('an answer', () => {
     expect(ingress.recorded.deliveries).toHaveLength(1);
   });
 
+  test('to a delivery that went into the spool says so', async () => {
+    const jobs = [{ id: 'job-1', workflow: 'review' }];
+    ingress = await startIngress({ store: () => Promise.resolve({ status: 'spooled', jobs }) });
+    const { status, body } = await post(ingress, pullRequestBody());
+
+    expect(status).toBe(202);
+    expect(body).toMatchObject({ duplicate: false, spooled: true, jobs });
+  });
+
   test('to a refused delivery says what, and what to do, and nothing more', async () => {
     ingress = await startIngress();
     const { body, headers } = await post(ingress, pullRequestBody(), {

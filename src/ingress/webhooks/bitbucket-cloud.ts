@@ -47,6 +47,11 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
     hasNot: ['pullrequest'],
     read: commitComment,
   },
+  'issue:comment_created': {
+    has: ['comment', 'issue', 'repository'],
+    hasNot: ['pullrequest'],
+    read: issueComment,
+  },
   'repo:commit_status_created': commitStatus(),
   'repo:commit_status_updated': commitStatus(),
   'pullrequest:created': pullRequestEvent('opened', ['OPEN', 'DRAFT']),
@@ -169,6 +174,11 @@ function commitComment(payload: Payload): Reading {
       sender: sender(payload),
     }),
   );
+}
+
+function issueComment(payload: Payload): Reading {
+  const about = { repository: repositoryOf(payload), sender: sender(payload) };
+  return oneFact(fact({ event: 'issue_comment', action: 'created', ...about }));
 }
 
 function commitStatus(): EventKind {

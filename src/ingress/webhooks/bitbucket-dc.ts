@@ -175,6 +175,7 @@ function commitOfTag(payload: Payload, changes: number, tip: string): string | n
 
 function pullRequestFact(event: Fact['event'], action: string, payload: Payload): Fact {
   const it = at(payload, 'pullRequest');
+  const fork = at(it, 'fromRef', 'repository') ?? null;
   const baseSha = sha(at(it, 'toRef', 'latestCommit'), 'The base of the pull request');
   return {
     event,
@@ -184,7 +185,7 @@ function pullRequestFact(event: Fact['event'], action: string, payload: Payload)
       number: pullRequestNumber(at(it, 'id')),
       title: title(at(it, 'title')),
       url: webUrl(at(listAt(it, 'links', 'self')[0], 'href')),
-      headRepository: nameOf(at(it, 'fromRef', 'repository')),
+      headRepository: fork === null ? null : nameOf(fork),
       baseBranch: refName(at(it, 'toRef', 'displayId'), 'The destination branch'),
       baseSha,
     },

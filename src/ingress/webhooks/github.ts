@@ -68,6 +68,11 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
     hasNot: ['pull_request'],
     read: issueComment,
   },
+  commit_comment: {
+    has: ['action', 'comment'],
+    hasNot: ['issue', 'pull_request', 'discussion'],
+    read: commitComment,
+  },
   check_suite: {
     has: ['action', 'check_suite'],
     hasNot: [],
@@ -112,6 +117,18 @@ function pullRequest(payload: Payload): Reading {
   assertOneNumber(payload, about);
   const merged = about.action === 'closed' && at(payload, 'pull_request', 'merged') === true;
   return oneFact(merged ? { ...about, action: 'merged' } : about);
+}
+
+function commitComment(payload: Payload): Reading {
+  return oneFact(
+    fact({
+      event: 'commit_comment',
+      action: actionOf(payload),
+      repository: repositoryOf(payload),
+      headSha: sha(at(payload, 'comment', 'commit_id'), 'The commit'),
+      sender: senderOf(payload),
+    }),
+  );
 }
 
 /** What ran for a commit: a check or a workflow, under `key`, which says its branch at `branchPath`. */

@@ -11,7 +11,7 @@ import {
 } from './provider.ts';
 import { actionName } from './sanitise.ts';
 
-export const MAX_FACTS = 100;
+const MAX_FACTS = 100;
 
 /** What an authentic delivery says. Plain data, so that a worker thread can send it. */
 export type Interpretation = Readonly<{ kind: 'malformed'; detail: string }> | ReadDelivery;

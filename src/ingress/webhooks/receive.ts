@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import type { Logger } from '../../platform/logger.ts';
 import type { WebhookSource } from '../../platform/webhook-sources.ts';
-import type { DeliveryReceipt, ReceivedDelivery } from '../../write/door.ts';
+import type { ReceivedDelivery } from '../../write/door.ts';
 import { AddressList } from './address-list.ts';
 import { bodyFormat } from './content-type.ts';
 import { type Interpretation, type ReadDelivery, uninterpreted } from './interpret.ts';
@@ -13,7 +13,7 @@ import type { BodyFormat, Headers, WebhookProvider } from './provider.ts';
 import { providerOf } from './providers.ts';
 import { RateLimit } from './rate-limit.ts';
 import { activeSecrets } from './signature.ts';
-import type { StoreDelivery } from './store-delivery.ts';
+import type { StoreDelivery, StoredDelivery } from './store-delivery.ts';
 import { storedHeaders } from './stored-headers.ts';
 
 /** One request to a source, as far as the rules care. */
@@ -144,7 +144,7 @@ export class Receiver {
     logger.error({ source: source.name, fault }, 'A delivery could not be read: this is a bug');
   }
 
-  private async store(delivery: ReceivedDelivery): Promise<DeliveryReceipt> {
+  private async store(delivery: ReceivedDelivery): Promise<StoredDelivery> {
     try {
       return await this.parts.store(delivery);
     } catch (error) {
@@ -159,7 +159,7 @@ export class Receiver {
   }
 }
 
-function answerTo(delivery: ReceivedDelivery, receipt: DeliveryReceipt): Received {
+function answerTo(delivery: ReceivedDelivery, receipt: StoredDelivery): Received {
   const { deliveryId, reason, outcome } = delivery;
   if (receipt.status === 'id-conflict') {
     throw new Refused(
@@ -175,6 +175,7 @@ function answerTo(delivery: ReceivedDelivery, receipt: DeliveryReceipt): Receive
       deliveryId,
       duplicate,
       jobs: jobs.map(({ id, workflow }) => ({ id, workflow })),
+      ...(receipt.status === 'spooled' ? { spooled: true } : {}),
       ...why,
     }),
     outcome: duplicate ? 'duplicate' : outcome,

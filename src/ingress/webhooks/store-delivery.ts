@@ -9,10 +9,15 @@ import {
  * Makes a delivery durable, or throws. What stands here decides what happens while Postgres is away: a
  * spool goes around `throughDoor` and nothing else changes.
  */
-export type StoreDelivery = (delivery: ReceivedDelivery) => Promise<DeliveryReceipt>;
+export type StoreDelivery = (delivery: ReceivedDelivery) => Promise<StoredDelivery>;
+
+export type StoredDelivery =
+  | DeliveryReceipt
+  /** Durable, but not in the log yet. The jobs are those that it will have, if it did not come before. */
+  | Readonly<{ status: 'spooled'; jobs: readonly Readonly<{ id: string; workflow: string }>[] }>;
 
 /** The store did not answer in time. The delivery may still be stored; sent again, it is a duplicate then. */
-export class StoreTooSlow extends Error {
+class StoreTooSlow extends Error {
   override readonly name = 'StoreTooSlow';
 }
 
