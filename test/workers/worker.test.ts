@@ -465,45 +465,58 @@ describe('a worker that stops', () => {
   });
 
   test('gives back at the end of the grace what has not ended by then', async () => {
+    const begun = gate();
     const { start, request, hint, until } = at(
       workflow((ctx) =>
-        ctx.step(
-          'endless',
-          () =>
-            new Promise((resolve) => {
-              ctx.signal.addEventListener('abort', resolve);
-            }),
-        ),
+        ctx.step('endless', () => {
+          begun.open();
+          return new Promise((resolve) => {
+            ctx.signal.addEventListener('abort', resolve);
+          });
+        }),
       ),
     );
     const { stop } = start({ shutdownGraceMs: 200 });
     const jobId = await request();
     await hint(jobId);
-    await until(jobId, 'JobStarted');
+    await begun.opened;
     const from = performance.now();
     await stop();
     expect(performance.now() - from).toBeLessThan(1_000);
     expect((await until(jobId, 'JobInterrupted')).data.reason).toBe('released');
   });
 
-  test('stops within the grace though its code heeds nothing and the log does not answer', async () => {
-    const { start, request, hint, until, door, database } = at(
-      workflow((ctx) => ctx.step('deaf', () => new Promise(() => {}))),
+  test('stops within the grace though its code heeds nothing and the log is away', async () => {
+    const begun = gate();
+    const { start, request, hint, door, database } = at(
+      workflow((ctx) =>
+        ctx.step('deaf', () => {
+          begun.open();
+          return new Promise(() => {});
+        }),
+      ),
     );
-    let hanging = false;
-    const hangs = {
-      execute: (command: never): unknown =>
-        hanging ? new Promise(() => {}) : door.execute(command),
+    let isAway = false;
+    let asked = 0;
+    const away = {
+      execute: (command: never): unknown => {
+        asked++;
+        return isAway ? Promise.reject(new Error('refused')) : door.execute(command);
+      },
     } as unknown as Door;
-    const { stop } = start({ shutdownGraceMs: 200, door: hangs });
+    const { stop } = start({ shutdownGraceMs: 200, door: away });
     const jobId = await request();
     await hint(jobId);
-    await until(jobId, 'JobStarted');
-    hanging = true;
+    await begun.opened;
+    isAway = true;
     database.state = 'down';
     const from = performance.now();
     await stop();
     expect(performance.now() - from).toBeLessThan(1_000);
+    // Nothing of it goes on behind our back.
+    const before = asked;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(asked).toBe(before);
   });
 
   test('stops at once when it has never reached the database', async () => {
