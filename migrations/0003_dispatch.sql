@@ -47,7 +47,7 @@ comment on column dispatch.jobs.hinted_at is
   'When the hint, or the request of the wait, was last published in this phase.';
 
 -- To be hinted, in order.
-create index jobs_ready on dispatch.jobs (priority desc, line_position)
+create index jobs_ready on dispatch.jobs (workflow, priority desc, line_position)
   where takeable and not blocked and superseded_by is null and hinted_at is null;
 -- Hinted, and not taken yet.
 create index jobs_hinted on dispatch.jobs (hinted_at) where takeable and hinted_at is not null;

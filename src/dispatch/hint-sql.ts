@@ -12,8 +12,8 @@ export type HintableJob = Readonly<{
 
 /** What is out, and what comes next. */
 export type NextHints = Readonly<{
-  /** Jobs that were hinted and not taken. */
-  hinted: number;
+  /** Jobs that were hinted and not taken, by workflow. */
+  hinted: Readonly<Record<string, number>>;
   /** How many jobs all workers together run at a time. */
   places: number;
   /** How long ago the oldest of the outstanding hints was published; null: none is out. */
@@ -25,34 +25,58 @@ export type NextHints = Readonly<{
 const READY = sql`takeable and not blocked and superseded_by is null`;
 
 /**
- * The jobs to hint next, so that at most `limit` hints are out. This is the one place that says in which order jobs
- * come: by priority, then the oldest first. Fairness between repositories belongs here.
+ * The jobs to hint next, so that at most `limit` hints of each workflow are out. Each workflow has its own room: jobs
+ * that no worker knows do not stand in the way of the others.
+ *
+ * This is the one place that says in which order jobs come: by priority, then the oldest first. Fairness between
+ * repositories belongs into `next`.
  */
 export async function readNextHints(database: Queryable, limit: number): Promise<NextHints> {
-  const rows = await database.query<
-    { hinted: number; places: number; oldest_ms: number | null } & (HintableJob | { job_id: null })
-  >(sql`
-    with outstanding as materialized (
-      select
-        (select count(*)::integer from dispatch.jobs where takeable and hinted_at is not null) as hinted,
-        (select coalesce(sum(concurrency), 0)::integer from dispatch.workers) as places,
-        (select extract(epoch from clock_timestamp() - min(hinted_at))::float8 * 1000
-         from dispatch.jobs where ${READY} and hinted_at is not null) as oldest_ms
+  const rows = await database.query<NextRow>(sql`
+    with recursive outstanding as materialized (
+      select workflow, count(*)::integer as hinted, min(hinted_at) filter (where ${READY}) as oldest
+      from dispatch.jobs where takeable and hinted_at is not null
+      group by workflow
+    ), waiting (workflow) as (
+      -- One step per workflow along the index, however many jobs each has.
+      (select workflow from dispatch.jobs where ${READY} and hinted_at is null
+       order by workflow limit 1)
+      union all
+      select (select workflow from dispatch.jobs
+              where ${READY} and hinted_at is null and workflow > waiting.workflow
+              order by workflow limit 1)
+      from waiting where waiting.workflow is not null
+    ), next as (
+      select next.*
+      from waiting
+      left join outstanding on outstanding.workflow = waiting.workflow
+      cross join lateral (
+        select job_id, workflow, phase, version, position::text as position, priority, line_position
+        from dispatch.jobs
+        where ${READY} and hinted_at is null and workflow = waiting.workflow
+        order by priority desc, line_position
+        limit greatest(${limit} - coalesce(outstanding.hinted, 0), 0)
+      ) as next
     )
-    select outstanding.*, next.*
-    from outstanding
-    left join (
-      select job_id, workflow, phase, version, position::text as position, priority, line_position
-      from dispatch.jobs
-      where ${READY} and hinted_at is null
-      order by priority desc, line_position
-      limit (select greatest(${limit} - hinted, 0) from outstanding)
-    ) as next on true
+    select
+      (select json_object_agg(workflow, hinted) from outstanding) as hinted,
+      (select coalesce(sum(concurrency), 0)::integer from dispatch.workers) as places,
+      (select extract(epoch from clock_timestamp() - min(oldest))::float8 * 1000 from outstanding)
+        as oldest_ms,
+      next.*
+    from (values (1)) as always left join next on true
     order by next.priority desc, next.line_position`);
-  const { hinted = 0, places = 0, oldest_ms: oldestMs = null } = rows[0] ?? {};
-  const jobs = rows.filter((row): row is typeof row & HintableJob => row.job_id !== null);
-  return { hinted, places, oldestMs, jobs };
+  const { hinted = null, places = 0, oldest_ms: oldestMs = null } = rows[0] ?? {};
+  const jobs = rows.filter((row): row is Extract<NextRow, HintableJob> => row.job_id !== null);
+  return { hinted: hinted ?? {}, places, oldestMs, jobs };
 }
+
+type NextRow = Readonly<{
+  hinted: Readonly<Record<string, number>> | null;
+  places: number;
+  oldest_ms: number | null;
+}> &
+  (HintableJob | Readonly<{ job_id: null }>);
 
 /** Hinted jobs that nobody took for so long. */
 export const overdueJobs = (overdueMs: number, limit: number): Statement => sql`

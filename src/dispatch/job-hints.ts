@@ -2,7 +2,13 @@ import { jobHint } from '../messaging/topology.ts';
 import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import type { Queryable } from '../platform/database.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
-import { type HintableJob, markHinted, overdueJobs, readNextHints } from './hint-sql.ts';
+import {
+  type HintableJob,
+  type NextHints,
+  markHinted,
+  overdueJobs,
+  readNextHints,
+} from './hint-sql.ts';
 import type { HintWindow } from './hint-window.ts';
 import { publishAll } from './publish-all.ts';
 import { mayHaveLost } from './queue-depth.ts';
@@ -20,7 +26,7 @@ const LONG_OVERDUE = 10;
  */
 export class JobHints implements Reaction {
   readonly name = 'job hints';
-  /** Whether jobs were left without a hint because enough are out. */
+  /** Whether jobs may have been left without a hint because enough are out. */
   isFull = false;
   private nextRepeatAt = 0;
   private places = 0;
@@ -42,11 +48,11 @@ export class JobHints implements Reaction {
     const size = window.size(this.places);
     const { hinted, places, oldestMs, jobs } = await readNextHints(database, size);
     this.places = places;
-    this.isFull = hinted + jobs.length >= size;
+    this.isFull = hasFullWorkflow(hinted, jobs, size);
     await this.publish(jobs);
     this.parts.counts.hints += jobs.length;
     if (oldestMs === null) return jobs.length > 0 ? redispatchAfterMs : IDLE_MS;
-    if (oldestMs >= redispatchAfterMs) await this.repeat({ hinted, size });
+    if (oldestMs >= redispatchAfterMs) await this.repeat(sum(Object.values(hinted)), size);
     const pausedMs = this.nextRepeatAt - this.parts.clock().getTime();
     return Math.max(redispatchAfterMs - oldestMs, pausedMs, 1);
   }
@@ -66,7 +72,7 @@ export class JobHints implements Reaction {
   }
 
   /** While the queues hold as many hints as are out, none can be lost, and more of them would only pile up. */
-  private async repeat({ hinted, size }: { hinted: number; size: number }): Promise<void> {
+  private async repeat(hinted: number, size: number): Promise<void> {
     const { database, transport, redispatchAfterMs, clock, counts } = this.parts;
     if (clock().getTime() < this.nextRepeatAt) return;
     const mayBeLost = await mayHaveLost(transport, hinted);
@@ -77,6 +83,18 @@ export class JobHints implements Reaction {
     this.nextRepeatAt = clock().getTime() + redispatchAfterMs / 4;
   }
 }
+
+function hasFullWorkflow(
+  hinted: NextHints['hinted'],
+  jobs: readonly HintableJob[],
+  size: number,
+): boolean {
+  const out = new Map(Object.entries(hinted));
+  for (const { workflow } of jobs) out.set(workflow, (out.get(workflow) ?? 0) + 1);
+  return [...out.values()].some((count) => count >= size);
+}
+
+const sum = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0);
 
 const hint = (job: HintableJob): OutgoingMessage => ({
   ...jobHint(job.workflow, job.phase === 'resumed' ? 'resumed' : 'new'),

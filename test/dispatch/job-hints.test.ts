@@ -245,6 +245,21 @@ describe('of many jobs', () => {
     expect(await hinted()).toHaveLength(1);
   });
 
+  test('those that no worker knows do not stand in the way of the others', async () => {
+    await ledger.rows(`insert into dispatch.workers (id, host, concurrency) values ('w', 'h', 1)`);
+    await hints.runOnce();
+    for (let n = 0; n < 20; n++)
+      await ledger.append(`u${String(n)}`, requested({ workflow: 'unknown' }));
+    await ledger.append('a', requested({ workflow: 'a' }));
+    await ledger.append('z', requested({ workflow: 'z', priority: 9 }));
+    const first = await hinted();
+    expect(first).toHaveLength(16 + 2);
+    expect(first[0]).toBe('z');
+    expect(first.at(-1)).toBe('a');
+    await ledger.append('b', requested({ workflow: 'z' }));
+    expect(await hinted()).toEqual(['b']);
+  });
+
   test('a hundred are hinted while there is no worker', async () => {
     await many(120);
     expect(await hinted()).toHaveLength(100);
