@@ -315,7 +315,7 @@ describe('the rows', () => {
     const heartbeat = new Heartbeat({
       database,
       logger: silent,
-      leaseMs: 300,
+      leaseMs: 6_000,
       concurrency: 7,
       running: () => running,
       version: '1.2.3',

@@ -545,7 +545,7 @@ describe('a worker that cannot reach the database for a lease', () => {
     });
     let begun = gate();
     const { start, request, hint, until, database, events } = at(review);
-    const { worker } = start({ leaseMs: 500, shutdownGraceMs: 100 });
+    const { worker } = start({ leaseMs: 1_500, shutdownGraceMs: 100 });
     const jobId = await request();
     await hint(jobId);
     const first = await until(jobId, 'JobStarted');
