@@ -10,7 +10,7 @@ const MAY_IMPORT = {
   messaging: ['platform'],
   write: ['events', 'event-store', 'platform'],
   projections: ['events', 'event-store', 'platform'],
-  read: ['events', 'event-store', 'platform', 'write'],
+  read: ['events', 'event-store', 'platform'],
   ingress: ['events', 'write', 'platform'],
   dispatch: ['events', 'event-store', 'messaging', 'write', 'platform'],
   workers: ['events', 'sdk', 'messaging', 'write', 'platform'],

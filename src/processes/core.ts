@@ -7,7 +7,8 @@ import type { Config } from '../platform/config.ts';
 import { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import { requireMigrated } from '../platform/migrate.ts';
+import { migrate, requireMigrated } from '../platform/migrate.ts';
+import { untilReachable } from '../platform/reachable.ts';
 
 export type RoleName = 'ingress' | 'api' | 'worker' | 'projector' | 'start';
 
@@ -40,11 +41,13 @@ export type CoreOptions = Readonly<{
   logger: Logger;
   metrics: Metrics;
   openTransport: () => Promise<Transport | null>;
+  /** A role that waits for its database stops waiting when this aborts. */
+  stopping: AbortSignal;
 }>;
 
 /**
- * Opens what a role needs, and closes it again when `work` has ended. Throws at once, with one sentence, for an
- * outdated database.
+ * Opens what a role needs, and closes it again when `work` has ended. A database that is away is waited for;
+ * for an outdated one it throws one sentence, except that `start` brings it up to date.
  */
 export async function withCore(
   options: CoreOptions,
@@ -63,7 +66,9 @@ export async function withCore(
   const ended = new AbortController();
   let transport: Transport | null = null;
   try {
-    await requireMigrated(database);
+    await untilReachable(database, { signal: options.stopping, logger });
+    if (options.stopping.aborted) return;
+    await (role === 'start' ? migrate(databaseUrl) : requireMigrated(database));
     transport = await options.openTransport();
     const hinting = hints.run(ended.signal);
     await work({ config, databaseUrl, logger, metrics, database, store, hints, transport });

@@ -30,6 +30,7 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
       databaseUrl,
       logger,
       metrics,
+      stopping,
       openTransport: () =>
         rabbitmqUrl === null || role === 'ingress'
           ? Promise.resolve(null)

@@ -8,7 +8,7 @@ import type { WebhookSource } from '../platform/webhook-sources.ts';
 const FILE = 'github-webhook-secret';
 
 /** The secret that `start` made for the source `github`; null when it made none. */
-export function madeSecret({ dataDir }: Pick<Config, 'dataDir'>): string | null {
+function madeSecret({ dataDir }: Pick<Config, 'dataDir'>): string | null {
   const path = join(dataDir, FILE);
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : null;
 }

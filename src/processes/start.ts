@@ -5,7 +5,6 @@ import type { Transport } from '../messaging/transport.ts';
 import type { Config } from '../platform/config.ts';
 import { type Logger, createLogger } from '../platform/logger.ts';
 import { Metrics } from '../platform/metrics.ts';
-import { migrate } from '../platform/migrate.ts';
 import { announceStart, withdrawStart } from '../platform/running-start.ts';
 import { shutdownSignal } from '../platform/shutdown.ts';
 import { type Core, withCore } from './core.ts';
@@ -24,7 +23,6 @@ export async function start(given: Config, onReady: (addresses: Addresses) => vo
   const stopping = shutdownSignal({ graceMs: config.shutdownGraceMs + 10_000, logger });
   const postgres = await openPostgres(config, logger);
   try {
-    await migrate(postgres.url);
     await withCore(
       {
         role: 'start',
@@ -32,6 +30,7 @@ export async function start(given: Config, onReady: (addresses: Addresses) => vo
         databaseUrl: postgres.url,
         logger,
         metrics: new Metrics(),
+        stopping,
         openTransport: () => openTransport(config, logger),
       },
       (core) =>

@@ -64,7 +64,7 @@ export async function handle<Command, E extends Event, State>(
   }
 }
 
-export async function readHistory<Command, E extends Event, State>(
+async function readHistory<Command, E extends Event, State>(
   store: EventStore,
   { initialState, evolve }: Decider<Command, E, State>,
   streamId: string,

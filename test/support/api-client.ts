@@ -25,10 +25,6 @@ export async function followJob(api: string, id: string): Promise<readonly SeenJ
   return seen;
 }
 
-/** The statuses in order, each once in a row. */
-export const statusesOf = (seen: readonly SeenJob[]): readonly string[] =>
-  seen.map(({ status }) => status).filter((status, index, all) => status !== all[index - 1]);
-
 export async function query<T>(api: string, text: string, variables?: object): Promise<T> {
   const response = await fetch(`${api}/graphql`, {
     method: 'POST',

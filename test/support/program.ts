@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
 
 /** The program as `npm run build` has made it; `npm test` does so first. */
-export const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 export const SDK = new URL('../../dist/sdk/index.js', import.meta.url).href;
 
 type Environment = Readonly<Record<string, string>>;

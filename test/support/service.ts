@@ -18,7 +18,7 @@ import type { Workflow } from '../../src/sdk/index.ts';
 import type { WorkflowCatalog } from '../../src/workflows/index.ts';
 import { createDatabase } from './database.ts';
 
-export const SECRET = 'a-secret-of-the-tests';
+const SECRET = 'a-secret-of-the-tests';
 
 export type Service = Readonly<{
   api: string;
@@ -60,6 +60,7 @@ export async function startService(
       databaseUrl: database.url,
       logger,
       metrics: new Metrics(),
+      stopping: stopping.signal,
       openTransport: () => Promise.resolve(new InProcessTransport({ logger })),
     },
     (core) => runRoles(core, { ...options, signal: stopping.signal, onReady: ready.resolve }),
