@@ -80,6 +80,16 @@ describe('a rebuild', () => {
     expect(await ledger.rows('select from projections.jobs_1')).toHaveLength(3);
   });
 
+  test('is followed at once by whoever followed the old one', async () => {
+    await appendJobs(1);
+    const live = await ledger.catchUp();
+    await rebuilt();
+    await appendJobs(1);
+    while (await live.round());
+    expect(await ledger.rows('select from read.jobs')).toHaveLength(2);
+    expect(await ledger.rows('select from projections.jobs_1')).toHaveLength(1);
+  });
+
   test('keeps one old generation and no more', async () => {
     await appendJobs(1);
     for (let round = 0; round < 3; round++) await rebuilt();
