@@ -2,7 +2,7 @@ import { CheckpointLost, moveCheckpoint, readCheckpoint } from '../event-store/c
 import type { EventStore } from '../event-store/event-store.ts';
 import { Leadership, type Term } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
-import { PollDelay, readPage } from '../event-store/log-page.ts';
+import { type LogPage, PollDelay, readPage } from '../event-store/log-page.ts';
 import type { Event, Recorded } from '../events/event.ts';
 import { isJobEvent } from '../events/job.ts';
 import { jobEvent } from '../messaging/topology.ts';
@@ -61,9 +61,9 @@ export class EventRelay {
           await pause(NOT_READY_MS, signal);
           continue;
         }
-        const more = await this.relayPage(epoch);
+        const page = await this.relayPage(epoch);
         failures = 0;
-        if (!more) await hints.wait(delay.next(false), signal, heard);
+        if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         failures++;
@@ -73,12 +73,12 @@ export class EventRelay {
     }
   }
 
-  /** Publishes one page and moves the checkpoint over what is confirmed; says whether there is more to publish. */
-  async relayPage(epoch: bigint): Promise<boolean> {
+  /** Publishes one page and moves the checkpoint over what is confirmed. Throws when that was not all of it. */
+  async relayPage(epoch: bigint): Promise<LogPage> {
     const { database, store, transport, counts } = this.parts;
     const from = await readCheckpoint(database, RELAY);
     const page = await readPage(store, { after: from, limit: PAGE_SIZE });
-    if (page.to === from) return false;
+    if (page.to === from) return page;
     const { events } = page;
     const jobEvents = events.filter((event) => isJobEvent(event));
     const { confirmed, failure } = await publishAll(transport, jobEvents.map(message));
@@ -89,7 +89,7 @@ export class EventRelay {
     if (stuckAt !== undefined) {
       throw new Error(`Event ${String(stuckAt.position)} was not confirmed`, { cause: failure });
     }
-    return page.more;
+    return page;
   }
 
   /** A checkpoint that is lost in a crash of the server is one that is moved again, after some duplicates. */

@@ -1,5 +1,11 @@
+import { randomBytes } from 'node:crypto';
+
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
+import { writePage } from '../../src/dispatch/control-tables.ts';
+import { foldPage } from '../../src/dispatch/fold-page.ts';
+import { DISPATCH } from '../../src/dispatch/names.ts';
+import { CheckpointLost, raiseEpoch, readCheckpoint } from '../../src/event-store/checkpoint.ts';
 import { resetDispatch } from '../../src/dispatch/control-follower.ts';
 import type { JobRequest } from '../../src/events/job.ts';
 import {
@@ -192,7 +198,7 @@ describe('a page', () => {
   });
 
   test('takes names and keys that Postgres would not', async () => {
-    const key = `\0 \uD800 ${'x'.repeat(5_000)}`;
+    const key = `\0 \uD800 ${randomBytes(5_000).toString('hex')}`;
     const on = [{ event: `e${key}`, key }];
     const until = new Date(8.64e15).toISOString();
     await ledger.append(
@@ -210,6 +216,23 @@ describe('a page', () => {
         'select 1 from dispatch.waits as w join dispatch.signals as s on (w.event, w.key) = (s.event, s.key)',
       ),
     ).toHaveLength(1);
+  });
+
+  test.each([
+    ['somebody else leads', { epoch: 1n, from: 0n }],
+    ['it was written before', { epoch: 2n, from: 1n }],
+  ])('is not written when %s', async (_, { epoch, from }) => {
+    await ledger.append('j', requested());
+    await ledger.append('k', requested());
+    await raiseEpoch(ledger.database, DISPATCH);
+    await raiseEpoch(ledger.database, DISPATCH);
+    const page = await foldPage(await ledger.store.readAll({ after: from, limit: 1 }), () =>
+      Promise.reject(new Error('not asked for')),
+    );
+    const write = writePage(ledger.database, page, { epoch, from, to: from + 1n });
+    await expect(write).rejects.toThrow(CheckpointLost);
+    expect(await ledger.rows('select 1 from dispatch.jobs')).toEqual([]);
+    expect(await readCheckpoint(ledger.database, DISPATCH)).toBe(0n);
   });
 });
 

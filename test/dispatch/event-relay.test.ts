@@ -41,7 +41,7 @@ const upTo = (last: number, first = 1): readonly number[] =>
 /** Relays until nothing is left, as after each crash or failure. */
 async function relayAll(relay = newRelay()): Promise<void> {
   const epoch = await raiseEpoch(ledger.database, RELAY);
-  while (await relay.relayPage(epoch));
+  while ((await relay.relayPage(epoch)).more);
 }
 
 const requestJobs = async (count: number): Promise<void> => {
