@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { CheckpointLost, raiseEpoch, readCheckpoint } from '../../src/event-store/checkpoint.ts';
 import type { Follower } from '../../src/event-store/follower.ts';
+import { Database, type Queryable } from '../../src/platform/database.ts';
 import { sql } from '../../src/platform/sql.ts';
 import { type TestDatabase, createDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -18,12 +19,15 @@ describe('a follower', () => {
   let database: TestDatabase;
   let one: Participant;
   let parts: Counting;
+  let dyingDatabase: DyingDatabase;
 
   beforeAll(async () => {
     database = await createDatabase();
     one = participant(database.url);
     parts = { ...one, url: database.url, logger: silent };
     await one.database.query(createCounts);
+    const options = { max: 2, applicationName: 'dying', logger: silent };
+    dyingDatabase = new DyingDatabase(database.url, options);
   });
 
   beforeEach(async () => {
@@ -32,6 +36,7 @@ describe('a follower', () => {
   });
 
   afterAll(async () => {
+    await dyingDatabase.close();
     await one.close();
     await database.drop();
   });
@@ -72,18 +77,24 @@ describe('a follower', () => {
     await rounds('38', async (random) => {
       await append(random.int(1, 30));
       const killAt = random.int(1, 3);
+      const moment = random.pick(['between rows and checkpoint', 'before the commit']);
       let page = 0;
-      const dying = countingFollower(parts, {
-        leader: 'dying',
-        pageSize: random.int(1, 12),
-        handle: async (list, transaction) => {
-          await count(list, transaction, 'dying');
-          page++;
-          if (page === killAt) {
-            await transaction.query(sql`select pg_terminate_backend(pg_backend_pid())`);
-          }
+      const kill = async (transaction: Queryable, now: string): Promise<void> => {
+        if (now !== moment || ++page !== killAt) return;
+        await transaction.query(sql`select pg_terminate_backend(pg_backend_pid())`);
+      };
+      dyingDatabase.beforeCommit = (transaction) => kill(transaction, 'before the commit');
+      const dying = countingFollower(
+        { ...parts, database: dyingDatabase },
+        {
+          leader: 'dying',
+          pageSize: random.int(1, 12),
+          handle: async (list, transaction) => {
+            await count(list, transaction, 'dying');
+            await kill(transaction, 'between rows and checkpoint');
+          },
         },
-      });
+      );
       await dying.catchUp().catch(() => {});
       const position = await checkpoint();
       const [{ counted } = { counted: '' }] = await one.database.query<{ counted: string }>(
@@ -292,6 +303,19 @@ describe('a follower', () => {
     await expectCountedOnce(from);
   });
 });
+
+/** Something happens to a transaction at its very end. */
+class DyingDatabase extends Database {
+  beforeCommit: (transaction: Queryable) => Promise<void> = async () => {};
+
+  override transaction<T>(work: (transaction: Queryable) => Promise<T>): Promise<T> {
+    return super.transaction(async (transaction) => {
+      const result = await work(transaction);
+      await this.beforeCommit(transaction);
+      return result;
+    });
+  }
+}
 
 /** Runs a follower while `work` does, and waits for its end. */
 async function following(follower: Follower, work: () => Promise<void>): Promise<void> {
