@@ -18,15 +18,18 @@ type Outgoing = {
   readonly parcel: Parcel;
   readonly settle: (failure?: Error) => void;
   settled: boolean;
-  /** Over the present channel. */
-  sent: boolean;
+  /** `sent`: over the present channel, and not answered. `refused`: to be sent again in a moment. */
+  state: 'waiting' | 'sent' | 'refused';
   /** No queue took it. */
   returned: boolean;
+  /** How often the server has refused it. */
+  refusals: number;
 };
 
 /**
  * Publishes in order over one confirm channel. What is not confirmed when the channel is lost is published again, in
- * the same order, before anything newer; each message has its own deadline.
+ * the same order, before anything newer; what the server refuses is tried again a little later, behind newer ones.
+ * Each message has its own deadline.
  */
 export class RabbitmqPublisher {
   /** Resolves when messages can be published for the first time. */
@@ -72,8 +75,9 @@ export class RabbitmqPublisher {
       const outgoing: Outgoing = {
         parcel,
         settled: false,
-        sent: false,
+        state: 'waiting',
         returned: false,
+        refusals: 0,
         settle: (failure) => {
           if (outgoing.settled) return;
           outgoing.settled = true;
@@ -149,7 +153,7 @@ export class RabbitmqPublisher {
     this.channel = null;
     const unconfirmed = [...this.inFlight.values()].filter(({ settled }) => !settled);
     this.inFlight.clear();
-    for (const outgoing of unconfirmed) outgoing.sent = false;
+    for (const outgoing of unconfirmed) outgoing.state = 'waiting';
     this.waiting.prepend(unconfirmed);
   }
 
@@ -167,7 +171,7 @@ export class RabbitmqPublisher {
     this.sequence += 1;
     const sequence = String(this.sequence);
     outgoing.returned = false;
-    outgoing.sent = true;
+    outgoing.state = 'sent';
     this.inFlight.set(sequence, outgoing);
     try {
       const options = publishOptions(outgoing.parcel, sequence);
@@ -196,16 +200,25 @@ export class RabbitmqPublisher {
     if (outgoing === undefined) return;
     this.inFlight.delete(sequence);
     this.stalled = false;
-    const { exchange, routingKey } = outgoing.parcel;
-    const where = `"${routingKey}" at the exchange "${exchange}"`;
-    if (refused) outgoing.settle(new NotConfirmed(`RabbitMQ refused a message for ${where}`));
-    else if (outgoing.returned) outgoing.settle(new Unroutable(`No queue takes ${where}`));
-    else outgoing.settle();
+    if (refused) this.sendAgain(outgoing);
+    else if (outgoing.returned) {
+      outgoing.settle(new Unroutable(`No queue takes ${addressOf(outgoing)}`));
+    } else outgoing.settle();
     this.flush();
   }
 
+  /** A quorum queue refuses what comes before it has elected a leader, and when it is full: both may pass. */
+  private sendAgain(outgoing: Outgoing): void {
+    outgoing.state = 'refused';
+    outgoing.refusals += 1;
+    setTimeout(() => {
+      this.waiting.push(outgoing);
+      this.flush();
+    }, backoffMs(outgoing.refusals)).unref();
+  }
+
   private expire(outgoing: Outgoing): void {
-    this.stalled ||= outgoing.sent;
+    this.stalled ||= outgoing.state === 'sent';
     outgoing.settle(
       new NotConfirmed(`${this.whyLate(outgoing)} within ${String(this.deadlineMs)} ms`),
     );
@@ -213,12 +226,18 @@ export class RabbitmqPublisher {
     while (this.waiting.peek()?.settled === true) this.waiting.shift();
   }
 
-  private whyLate({ sent }: Outgoing): string {
+  private whyLate(outgoing: Outgoing): string {
     if (this.channel === null) return 'RabbitMQ could not be reached';
-    return sent
-      ? 'RabbitMQ did not confirm a message'
-      : 'RabbitMQ did not get through the messages before this one';
+    return {
+      waiting: 'RabbitMQ did not get through the messages before this one',
+      sent: 'RabbitMQ did not confirm a message',
+      refused: `RabbitMQ did not accept a message for ${addressOf(outgoing)}`,
+    }[outgoing.state];
   }
+}
+
+function addressOf({ parcel: { exchange, routingKey } }: Outgoing): string {
+  return `"${routingKey}" at the exchange "${exchange}"`;
 }
 
 function larger(one: Outgoing, other: Outgoing): Outgoing {
