@@ -6,6 +6,7 @@ const FILES = {
   '/': ['index.html', 'text/html; charset=utf-8'],
   '/dashboard.js': ['dashboard.js', 'text/javascript; charset=utf-8'],
   '/dashboard.css': ['dashboard.css', 'text/css; charset=utf-8'],
+  '/favicon.svg': ['favicon.svg', 'image/svg+xml'],
 } as const;
 
 const HEADERS = {
@@ -15,7 +16,7 @@ const HEADERS = {
   'referrer-policy': 'no-referrer',
 };
 
-/** The web page: three files, no build, nothing from elsewhere. */
+/** The web page: four files, no build, nothing from elsewhere. */
 export function serveDashboard(fastify: FastifyInstance): void {
   for (const [path, [name, type]] of Object.entries(FILES)) {
     const content = readFileSync(new URL(`../../dashboard/${name}`, import.meta.url));

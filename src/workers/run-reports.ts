@@ -4,7 +4,7 @@ import { backoffMs, pause } from '../platform/backoff.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import { DecideJob, type Door, type JobHistory } from '../write/door.ts';
-import type { JobCommand } from '../write/job/commands.ts';
+import { type JobCommand, stepKey } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
 import { ABORTED, orAborted } from './abort.ts';
 
@@ -57,7 +57,7 @@ export class RunReports {
   }
 
   keptStep(name: string): Readonly<{ output: Json }> | null {
-    const kept = this.kept(`step:${name}`);
+    const kept = this.kept(stepKey(name));
     return kept?.kind === 'step' ? kept : null;
   }
 
@@ -127,9 +127,5 @@ export class RunReports {
 }
 
 /** Everything that follows from a delivery has the delivery's id; what was asked for by hand has the job's. */
-export function correlationOf({ jobId, history }: Claim): string {
-  const { request } = history.state;
-  // The state holds the whole request, of which its type shows what the rules look at.
-  const asked = 'deliveryId' in request ? request.deliveryId : null;
-  return typeof asked === 'string' ? asked : jobId;
-}
+export const correlationOf = ({ jobId, history }: Claim): string =>
+  history.state.request.deliveryId ?? jobId;

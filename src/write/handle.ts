@@ -17,7 +17,8 @@ export type HandleOptions<State> = Readonly<{
   expectedVersion?: number;
   /** Spares the first read; a stale one costs another try. */
   known?: History<State>;
-  metadata?: Metadata;
+  /** Of the events, from the state that they were decided on. */
+  metadata?: (state: State) => Metadata;
 }>;
 
 /**
@@ -38,7 +39,8 @@ export async function handle<Command, E extends Event, State>(
     const events = rules.decide(history.state, command);
     if (events.length === 0) return { history, events };
 
-    const { commandId, metadata } = options;
+    const { commandId } = options;
+    const metadata = options.metadata?.(history.state);
     const result = await store.append({
       streamId,
       expected: history.version,

@@ -38,7 +38,7 @@ function decide(store: EventStore, { jobId, command, options }: DecideJob): Prom
     store,
     job,
     { streamId: jobId, command },
-    { ...rest, commandId, metadata: { correlationId } },
+    { ...rest, commandId, metadata: () => ({ correlationId }) },
   );
 }
 

@@ -18,7 +18,7 @@ import type { Workflow } from '../../src/sdk/index.ts';
 import type { WorkflowCatalog } from '../../src/workflows/index.ts';
 import { createDatabase } from './database.ts';
 
-const SECRET = 'a-secret-of-the-tests';
+export const SECRET = 'a-secret-of-the-tests';
 
 export type Service = Readonly<{
   api: string;

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 
 import { NonRetriable, RetryAfter } from '../../src/sdk/index.ts';
 import { DecideJob, type Door } from '../../src/write/door.ts';
-import { stepKey } from '../../src/write/job/decider.ts';
+import { stepKey } from '../../src/write/job/commands.ts';
 import { Rejected } from '../../src/write/rejected.ts';
 import { cancel, requestJob } from '../support/jobs.ts';
 import { engine, gate, workflow } from './engine.ts';

@@ -48,3 +48,6 @@ export type JobRejection =
   | 'step-not-found'
   /** The job is not at the version that the caller saw. */
   | 'version-conflict';
+
+/** Where `JobState.results` keeps what a step gave; a wait's outcome is kept under the wait's own id. */
+export const stepKey = (name: string): string => `step:${name}`;

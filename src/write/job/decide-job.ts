@@ -9,14 +9,18 @@ export class JobDecisions {
   constructor(private readonly store: EventStore) {}
 
   decide({ jobId, command, options }: DecideJob): Promise<JobDecision> {
-    const { commandId = newId(), expectedVersion, known, ...metadata } = options;
+    const { commandId = newId(), expectedVersion, known, ...about } = options;
+    const deliveryId = command.type === 'RequestJob' ? command.data.deliveryId : null;
     return handle(
       this.store,
       job,
       { streamId: jobId, command },
       {
         commandId,
-        metadata,
+        metadata: ({ request }) => ({
+          correlationId: request.deliveryId ?? deliveryId ?? jobId,
+          ...about,
+        }),
         ...(known === undefined ? {} : { known }),
         ...(expectedVersion === undefined ? {} : { expectedVersion }),
       },

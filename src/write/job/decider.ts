@@ -10,7 +10,7 @@ import type {
 import type { Trigger } from '../../events/trigger.ts';
 import { decider } from '../decider.ts';
 import { Rejected } from '../rejected.ts';
-import type { JobCommand, JobRejection } from './commands.ts';
+import { type JobCommand, type JobRejection, stepKey } from './commands.ts';
 import { retryDelayMs } from './retry-delay.ts';
 
 type Phase =
@@ -40,14 +40,13 @@ export type JobState = Readonly<{
 export type Result =
   Readonly<{ kind: 'step'; output: Json }> | Readonly<{ kind: 'wait'; outcome: WaitOutcome }>;
 
-export const stepKey = (name: string): string => `step:${name}`;
-
 type JobRequestState = Readonly<{
   workflow: string;
   trigger: Trigger | null;
   input: Json;
   concurrency: Concurrency | null;
   retry: RetryPolicy;
+  deliveryId: string | null;
 }>;
 
 const nothing: readonly JobEvent[] = [];
@@ -64,6 +63,7 @@ export const job = decider<JobCommand, JobEvent, JobState>({
       input: null,
       concurrency: null,
       retry: { maxAttempts: 1, firstDelayMs: 0, maxDelayMs: 0 },
+      deliveryId: null,
     },
     attempt: 1,
     lastRunId: null,
