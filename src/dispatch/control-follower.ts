@@ -43,6 +43,7 @@ export class ControlFollower {
         position ??= await readCheckpoint(this.parts.database, DISPATCH);
         head ??= await store.head();
         const page = await this.takePage(position, epoch);
+        if (page.to === position) await this.assertStillAt(position);
         position = page.to;
         failures = 0;
         if (position >= head) onCurrent();
@@ -56,6 +57,13 @@ export class ControlFollower {
         await pause(backoffMs(failures), signal);
       }
     }
+  }
+
+  /** A page that is written sees for itself who leads; while none comes, a reset has to be noticed too. */
+  private async assertStillAt(position: bigint): Promise<void> {
+    const checkpoint = await readCheckpoint(this.parts.database, DISPATCH);
+    if (checkpoint !== position)
+      throw new CheckpointLost(`${DISPATCH} was set to ${String(checkpoint)}`);
   }
 
   /** Folds to the end of the log, taking over from whoever leads. */

@@ -81,13 +81,16 @@ export class EventRelay {
     if (page.to === from) return page;
     const { events } = page;
     const jobEvents = events.filter((event) => isJobEvent(event));
-    const { confirmed, failure } = await publishAll(transport, jobEvents.map(message));
-    const stuckAt = jobEvents[confirmed.indexOf(false)];
+    const publications = await publishAll(transport, jobEvents.map(message));
+    const stuck = publications.findIndex(({ status }) => status !== 'confirmed');
+    const stuckAt = jobEvents[stuck];
     const to = stuckAt === undefined ? page.to : stuckAt.position - 1n;
     if (to > from) await this.moveTo(to, { from, epoch });
-    counts.relayed += confirmed.filter(Boolean).length;
+    counts.relayed += publications.filter(({ status }) => status === 'confirmed').length;
     if (stuckAt !== undefined) {
-      throw new Error(`Event ${String(stuckAt.position)} was not confirmed`, { cause: failure });
+      throw new Error(`Event ${String(stuckAt.position)} was not confirmed`, {
+        cause: publications[stuck],
+      });
     }
     return page;
   }

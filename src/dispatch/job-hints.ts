@@ -1,16 +1,11 @@
 import { jobHint } from '../messaging/topology.ts';
 import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import type { Queryable } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
-import {
-  type HintableJob,
-  type NextHints,
-  markHinted,
-  overdueJobs,
-  readNextHints,
-} from './hint-sql.ts';
+import { type HintableJob, type NextHints, overdueJobs, readNextHints } from './hint-sql.ts';
 import type { HintWindow } from './hint-window.ts';
-import { publishAll } from './publish-all.ts';
+import { publishAndMark } from './publish-and-mark.ts';
 import { mayHaveLost } from './queue-depth.ts';
 import { IDLE_MS, type Reaction } from './reaction.ts';
 
@@ -39,6 +34,7 @@ export class JobHints implements Reaction {
       counts: DispatchCounts;
       redispatchAfterMs: number;
       clock: () => Date;
+      logger: Logger;
     }>,
   ) {}
 
@@ -57,18 +53,8 @@ export class JobHints implements Reaction {
     return Math.max(redispatchAfterMs - oldestMs, pausedMs, 1);
   }
 
-  private async publish(jobs: readonly HintableJob[]): Promise<void> {
-    if (jobs.length === 0) return;
-    const { database, transport } = this.parts;
-    const { confirmed, failure } = await publishAll(transport, jobs.map(hint));
-    const sent = jobs.filter((_, index) => confirmed[index]);
-    if (sent.length > 0) await database.query(markHinted(sent));
-    if (sent.length < jobs.length) {
-      throw new Error(
-        `${String(jobs.length - sent.length)} of ${String(jobs.length)} hints were not confirmed`,
-        { cause: failure },
-      );
-    }
+  private publish(jobs: readonly HintableJob[]): Promise<void> {
+    return publishAndMark(jobs, hint, this.parts);
   }
 
   /** While the queues hold as many hints as are out, none can be lost, and more of them would only pile up. */

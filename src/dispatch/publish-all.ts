@@ -1,20 +1,28 @@
-import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
+import {
+  NotConfirmed,
+  type OutgoingMessage,
+  type Transport,
+  Unroutable,
+} from '../messaging/transport.ts';
 
-export type Published = Readonly<{
-  /** By the place in the given list: whether the broker has taken responsibility. */
-  confirmed: readonly boolean[];
-  /** Why the first that was not confirmed was not. */
-  failure: unknown;
-}>;
+/**
+ * `unconfirmed`: the broker is away or refused; it may take it later. `impossible`: no broker will, because of what
+ * the message is.
+ */
+export type Publication =
+  | Readonly<{ status: 'confirmed' }>
+  | Readonly<{ status: 'unconfirmed' | 'impossible'; error: unknown }>;
 
-/** Publishes all in order without waiting for one confirm before the next. */
+/** Publishes all in order without waiting for one confirm before the next; gives what became of each. */
 export async function publishAll(
   transport: Pick<Transport, 'publish'>,
   messages: readonly OutgoingMessage[],
-): Promise<Published> {
+): Promise<readonly Publication[]> {
   const results = await Promise.allSettled(messages.map((message) => transport.publish(message)));
-  return {
-    confirmed: results.map(({ status }) => status === 'fulfilled'),
-    failure: results.find((result) => result.status === 'rejected')?.reason,
-  };
+  return results.map((result) => {
+    if (result.status === 'fulfilled') return { status: 'confirmed' };
+    const error: unknown = result.reason;
+    const later = error instanceof NotConfirmed || error instanceof Unroutable;
+    return { status: later ? 'unconfirmed' : 'impossible', error };
+  });
 }

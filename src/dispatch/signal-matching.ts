@@ -73,37 +73,43 @@ export class SignalMatching implements Reaction {
   }
 }
 
-/** The paused jobs that a newer pause or signal than `since` may resume, each with the signal that does. */
+/**
+ * The paused jobs that a newer pause or signal than `since` may resume, each with the signal that does. New signals
+ * are taken together by what they are called, as many of one name may come while many jobs wait for it.
+ */
 const matches = (since: bigint, after: string, limit: number): Statement => sql`
-      select job.job_id, job.version, job.wait, signal.signal_id
-      from (
-        select job_id from dispatch.waits where position > ${String(since)}
-        union
-        select wait.job_id
-        from dispatch.signals as signal
-        join dispatch.waits as wait
-          on wait.event = signal.event and (wait.key is null or wait.key = signal.key)
-        where signal.position > ${String(since)}
-      ) as candidate
-      join dispatch.jobs as job on job.job_id = candidate.job_id and job.wait is not null
-      cross join lateral (
-        select oldest.signal_id
-        from dispatch.waits as wait
-        cross join lateral (
-          (select signal_id, position from dispatch.signals as signal
-           where wait.key is null and event = wait.event and position > wait.requested_position
-             and not exists (select from dispatch.used_signals as used
-                             where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
-           order by position limit 1)
-          union all
-          (select signal_id, position from dispatch.signals as signal
-           where event = wait.event and key = wait.key and position > wait.requested_position
-             and not exists (select from dispatch.used_signals as used
-                             where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
-           order by position limit 1)
-        ) as oldest
-        where wait.job_id = candidate.job_id
-        order by oldest.position limit 1
-      ) as signal
-      where candidate.job_id > ${after}
-      order by candidate.job_id limit ${limit}`;
+  with recent as materialized (
+    select distinct event, key from dispatch.signals
+    where position > ${String(since)} and ${since > 0n}
+  ), candidate as (
+    select job_id from dispatch.waits where position > ${String(since)}
+    union
+    select job_id from dispatch.waits where key is null and event in (select event from recent)
+    union
+    select wait.job_id
+    from recent join dispatch.waits as wait on wait.event = recent.event and wait.key = recent.key
+  )
+  select job.job_id, job.version, job.wait, signal.signal_id
+  from candidate
+  join dispatch.jobs as job on job.job_id = candidate.job_id and job.wait is not null
+  cross join lateral (
+    select oldest.signal_id
+    from dispatch.waits as wait
+    cross join lateral (
+      (select signal_id, position from dispatch.signals as signal
+       where wait.key is null and event = wait.event and position > wait.requested_position
+         and not exists (select from dispatch.used_signals as used
+                         where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
+       order by position limit 1)
+      union all
+      (select signal_id, position from dispatch.signals as signal
+       where event = wait.event and key = wait.key and position > wait.requested_position
+         and not exists (select from dispatch.used_signals as used
+                         where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
+       order by position limit 1)
+    ) as oldest
+    where wait.job_id = candidate.job_id
+    order by oldest.position limit 1
+  ) as signal
+  where candidate.job_id > ${after}
+  order by candidate.job_id limit ${limit}`;

@@ -1,18 +1,18 @@
-import type { Wait } from '../events/job.ts';
+import type { Wait, WaitRequest } from '../events/job.ts';
 import type { Json } from '../events/event.ts';
 import { waitRequest } from '../messaging/topology.ts';
 import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import type { Queryable } from '../platform/database.ts';
+import type { Logger } from '../platform/logger.ts';
 import { sql } from '../platform/sql.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
-import { markHinted } from './hint-sql.ts';
-import { publishAll } from './publish-all.ts';
+import { publishAndMark } from './publish-and-mark.ts';
 import { IDLE_MS, type Reaction } from './reaction.ts';
 
 const PAGE = 500;
 const NOT_READY_MS = 100;
 
-type Asking = Readonly<{ job_id: string; version: number; wait: Wait }>;
+type Asking = Readonly<{ job_id: string; version: number; wait: Wait & { request: WaitRequest } }>;
 
 /** Publishes what a paused job asks other programs for, at its pause and then from time to time until it goes on. */
 export class WaitRequests implements Reaction {
@@ -24,6 +24,7 @@ export class WaitRequests implements Reaction {
       transport: Pick<Transport, 'publish' | 'isReady'>;
       counts: DispatchCounts;
       redispatchAfterMs: number;
+      logger: Logger;
     }>,
   ) {}
 
@@ -33,7 +34,7 @@ export class WaitRequests implements Reaction {
       if (!transport.isReady()) return NOT_READY_MS;
       const asking = await this.due();
       if (asking.length === 0) return this.msUntilNext();
-      await this.publish(asking);
+      await publishAndMark(asking, request, this.parts);
       counts.waitRequests += asking.length;
     }
   }
@@ -47,16 +48,6 @@ export class WaitRequests implements Reaction {
       order by hinted_at nulls first limit ${PAGE}`);
   }
 
-  private async publish(asking: readonly Asking[]): Promise<void> {
-    const { transport, database } = this.parts;
-    const { confirmed, failure } = await publishAll(transport, asking.flatMap(request));
-    const sent = asking.filter((_, index) => confirmed[index]);
-    if (sent.length > 0) await database.query(markHinted(sent));
-    if (sent.length < asking.length) {
-      throw new Error('Some requests of waiting jobs were not confirmed', { cause: failure });
-    }
-  }
-
   private async msUntilNext(): Promise<number> {
     const [oldest] = await this.parts.database.query<{ age_ms: number | null }>(sql`
       select extract(epoch from clock_timestamp() - min(hinted_at))::float8 * 1000 as age_ms
@@ -66,18 +57,12 @@ export class WaitRequests implements Reaction {
   }
 }
 
-/** Nothing but the wait's own request; a topic that nobody is bound to is no fault. */
-function request({ job_id: jobId, version, wait }: Asking): readonly OutgoingMessage[] {
-  if (wait.request === null) return [];
-  const { topic, body } = wait.request;
-  return [
-    {
-      ...waitRequest(topic),
-      messageId: `${jobId}:${String(version)}`,
-      body: { ...fields(body), jobId, waitId: wait.id },
-    },
-  ];
-}
+/** Not mandatory: a topic that nobody is bound to yet is no fault. */
+const request = ({ job_id: jobId, version, wait }: Asking): OutgoingMessage => ({
+  ...waitRequest(wait.request.topic),
+  messageId: `${jobId}:${String(version)}`,
+  body: { ...fields(wait.request.body), jobId, waitId: wait.id },
+});
 
 /** A body that is no object goes in as `body`. */
 const fields = (body: Json): Readonly<Record<string, unknown>> =>

@@ -170,6 +170,19 @@ describe('within one process', () => {
     );
   });
 
+  test('a reset is noticed when nothing else happens', async () => {
+    dispatch(transport);
+    await ledger.append('j', requested(), started());
+    const openJobs = () => ledger.rows('select job_id from dispatch.jobs');
+    await eventually(async () => {
+      expect(await openJobs()).toHaveLength(1);
+    });
+    await resetDispatch(ledger.database);
+    await eventually(async () => {
+      expect(await openJobs()).toHaveLength(1);
+    });
+  });
+
   test('jobs of one key run one after the other, in order', async () => {
     dispatch(transport);
     let atOnce = 0;
@@ -198,6 +211,10 @@ describe('within one process', () => {
     dispatch(transport);
     work(transport, start);
     const concurrency = { key: 'k', strategy: 'supersede' } as const;
+    await ledger.append('first', requested({ concurrency }));
+    await eventually(async () => {
+      expect(await types('first')).toContain('JobStarted');
+    });
     const ids = Array.from({ length: 50 }, (_, n) => `p${String(n)}`);
     await Promise.all(
       ids.map((id) =>

@@ -3,18 +3,20 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { HintWindow } from '../../src/dispatch/hint-window.ts';
 import { JobHints } from '../../src/dispatch/job-hints.ts';
 import type { JobRequest } from '../../src/events/job.ts';
+import type { OutgoingMessage } from '../../src/messaging/transport.ts';
 import {
   attemptFailed,
   cancelled,
   completed,
   failed,
+  interrupted,
   paused,
   requested,
   resumed,
   retryRequested,
   started,
 } from '../support/jobs.ts';
-import { FakeTransport, Ledger } from './support.ts';
+import { FakeTransport, Ledger, silent } from './support.ts';
 
 let ledger: Ledger;
 beforeAll(async () => {
@@ -34,14 +36,17 @@ beforeEach(async () => {
   hints = newHints();
 });
 
-const newHints = (): JobHints =>
+const newHints = (
+  through: Pick<FakeTransport, 'publish' | 'isReady' | 'queues'> = transport,
+): JobHints =>
   new JobHints({
     database: ledger.database,
-    transport,
+    transport: through,
     window: new HintWindow(ledger.clock),
     counts: ledger.counts,
     redispatchAfterMs,
     clock: ledger.clock,
+    logger: silent,
   });
 
 const queue: Partial<JobRequest> = { concurrency: { key: 'k', strategy: 'queue' } };
@@ -208,10 +213,36 @@ describe('a broker', () => {
     await ledger.append('a', requested());
     await ledger.append('b', requested());
     transport.refuse = ({ messageId }) => messageId === 'a:1';
-    await expect(hinted()).rejects.toThrow('1 of 2 hints were not confirmed');
+    await expect(hinted()).rejects.toThrow('1 of 2 messages about jobs were not confirmed');
     expect(transport.hintedJobs()).toEqual(['b']);
     transport.refuse = () => false;
     expect(await hinted()).toEqual(['a']);
+  });
+
+  test('that is slow does not make a job forgotten that became ready once more meanwhile', async () => {
+    await ledger.append('a', requested());
+    await ledger.fold();
+    const publish = async (): Promise<void> => {
+      await ledger.append('a', started(), interrupted('released'));
+      await ledger.fold();
+    };
+    const slow = { isReady: () => true, queues: () => transport.queues(), publish };
+    await newHints(slow).runOnce();
+    expect(await hinted()).toEqual(['a']);
+  });
+
+  test('that can never take one is not kept from the others by it', async () => {
+    await ledger.append('a', requested());
+    await ledger.append('b', requested());
+    const publish = (message: OutgoingMessage): Promise<void> =>
+      message.messageId === 'a:1'
+        ? Promise.reject(new RangeError('The routing key is too long'))
+        : transport.publish(message);
+    const through = { isReady: () => true, queues: () => transport.queues(), publish };
+    await ledger.fold();
+    await newHints(through).runOnce();
+    expect(transport.hintedJobs()).toEqual(['b']);
+    expect(await hinted()).toEqual([]);
   });
 
   test('that lost its data gets the hints again after their time', async () => {
@@ -243,6 +274,14 @@ describe('of many jobs', () => {
     );
     await ledger.append(String(first?.['job_id']), started());
     expect(await hinted()).toHaveLength(1);
+  });
+
+  test('the highest priority is among those that are hinted, however late it came', async () => {
+    await ledger.rows(`insert into dispatch.workers (id, host, concurrency) values ('w', 'h', 1)`);
+    await hints.runOnce();
+    await many(30);
+    await ledger.append('urgent', requested({ priority: 9 }));
+    expect((await hinted())[0]).toBe('urgent');
   });
 
   test('those that no worker knows do not stand in the way of the others', async () => {

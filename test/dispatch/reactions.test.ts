@@ -24,7 +24,7 @@ import {
   started,
   stepCompleted,
 } from '../support/jobs.ts';
-import { FakeTransport, Ledger } from './support.ts';
+import { FakeTransport, Ledger, silent } from './support.ts';
 
 let ledger: Ledger;
 beforeAll(async () => {
@@ -301,7 +301,8 @@ describe('a request of a waiting job', () => {
     transport.published.length = 0;
     transport.ready = true;
   });
-  const requests = () => new WaitRequests({ ...parts(), transport, redispatchAfterMs: 30_000 });
+  const requests = () =>
+    new WaitRequests({ ...parts(), transport, redispatchAfterMs: 30_000, logger: silent });
   const asks = (body: Json) => paused({ request: { topic: 'ast', body } });
 
   test('is published at the pause, and again after a while', async () => {
