@@ -10,7 +10,7 @@ import { type Benchmark, type Measured, median, quantile } from './benchmark.ts'
 import { pgbench } from './pgbench.ts';
 
 const ROUNDS = 5;
-const SECONDS = 4;
+const SECONDS = 3;
 const CALLERS = 32;
 
 /** What a webhook's first event looks like: 1 KB of JSON. */
@@ -40,16 +40,14 @@ export const appendBenchmark: Benchmark = {
     const logger = createLogger('warn', 'bench');
     const database = new Database(databaseUrl, { max: 2, applicationName: 'bench', logger });
     for (const text of PEER_TABLE.split(';')) await database.query({ text, values: [] });
-    const results: Record<string, Load[]> = {};
+    const results: Record<number, Load[]> = {};
     const peer: number[] = [];
-    const measure = async (connections: number, callers: number): Promise<void> => {
+    const measure = async (callers: number): Promise<void> => {
       await database.query(sql`checkpoint`);
-      const lane = appendLane({ databaseUrl, logger, connections, deadlineMs: 30_000 });
+      const lane = appendLane({ databaseUrl, logger, deadlineMs: 30_000 });
       const load = await append(new PostgresEventStore({ database, lane }), lane, callers);
-      (results[`${String(connections)}/${String(callers)}`] ??= []).push(load);
-      progress(
-        `append: ${String(callers)} callers, ${String(connections)} connection(s): ${load.perSecond.toFixed(0)}/s`,
-      );
+      (results[callers] ??= []).push(load);
+      progress(`append: ${String(callers)} caller(s): ${load.perSecond.toFixed(0)}/s`);
     };
     try {
       for (let round = 1; round <= ROUNDS; round++) {
@@ -64,10 +62,9 @@ export const appendBenchmark: Benchmark = {
           }),
         );
         progress(`append: pgbench: ${(peer.at(-1) ?? 0).toFixed(0)}/s`);
-        await measure(1, CALLERS);
-        await measure(2, CALLERS);
-        await measure(1, 256);
-        await measure(1, 1);
+        await measure(CALLERS);
+        await measure(256);
+        await measure(1);
       }
     } finally {
       await database.close();
@@ -113,33 +110,27 @@ async function append(
 
 function report(
   peer: readonly number[],
-  results: Readonly<Record<string, readonly Load[]>>,
+  results: Readonly<Record<number, readonly Load[]>>,
 ): readonly Measured[] {
-  const of = (key: string, pick: (load: Load) => number): number =>
-    median((results[key] ?? []).map(pick));
-  const ratio = (key: string): number =>
-    median((results[key] ?? []).map(({ perSecond }, round) => perSecond / (peer[round] ?? 0)));
-  const rows = (key: string, name: string): readonly Measured[] => [
-    { what: name, value: of(key, ({ perSecond }) => perSecond), unit: 'events/s' },
-    { what: `${name}: p50`, value: of(key, ({ p50 }) => p50), unit: 'ms' },
-    { what: `${name}: p99`, value: of(key, ({ p99 }) => p99), unit: 'ms' },
+  const of = (callers: number, pick: (load: Load) => number): number =>
+    median((results[callers] ?? []).map(pick));
+  const ratio = (callers: number): number =>
+    median((results[callers] ?? []).map(({ perSecond }, round) => perSecond / (peer[round] ?? 0)));
+  const rows = (callers: number, name: string): readonly Measured[] => [
+    { what: name, value: of(callers, ({ perSecond }) => perSecond), unit: 'events/s' },
+    { what: `${name}: p50`, value: of(callers, ({ p50 }) => p50), unit: 'ms' },
+    { what: `${name}: p99`, value: of(callers, ({ p99 }) => p99), unit: 'ms' },
   ];
   return [
     { what: 'pgbench, one row per commit, 32 clients', value: median(peer), unit: 'rows/s' },
-    ...rows('1/32', 'the lane, 32 callers'),
-    { what: 'the lane against pgbench, 32 callers', value: ratio('1/32'), unit: 'times' },
+    ...rows(CALLERS, 'the lane, 32 callers'),
+    { what: 'the lane against pgbench, 32 callers', value: ratio(CALLERS), unit: 'times' },
     {
       what: 'the lane, 32 callers: CPU of Node, callers included',
-      value: of('1/32', ({ nodeMicros }) => nodeMicros),
+      value: of(CALLERS, ({ nodeMicros }) => nodeMicros),
       unit: 'µs/event',
     },
-    {
-      what: 'two connections, 32 callers',
-      value: of('2/32', (l) => l.perSecond),
-      unit: 'events/s',
-    },
-    { what: 'two connections against pgbench', value: ratio('2/32'), unit: 'times' },
-    ...rows('1/256', 'the lane, 256 callers'),
-    ...rows('1/1', 'the lane, 1 caller'),
+    ...rows(256, 'the lane, 256 callers'),
+    ...rows(1, 'the lane, 1 caller'),
   ];
 }

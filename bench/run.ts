@@ -1,4 +1,4 @@
-import { cpus, platform, release, totalmem } from 'node:os';
+import { cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import { Client } from 'pg';
@@ -83,7 +83,7 @@ async function emptyDatabase(serverUrl: string, name: string): Promise<string> {
 function machine(): string {
   const [cpu] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
-  return `${String(cpus().length)} × ${cpu?.model ?? 'CPU'}, ${String(memory)} GB, ${platform()} ${release()}, Node ${process.versions.node}`;
+  return `${String(cpus().length)} × ${cpu?.model ?? 'CPU'}, ${String(memory)} GB, ${platform()} ${release()}, Node ${process.versions.node}, load average ${loadavg()[0]?.toFixed(1) ?? ''}`;
 }
 
 function markdown(name: string, rows: readonly Measured[]): string {
