@@ -3,6 +3,7 @@ import { Agent, request as httpRequest } from 'node:http';
 
 import { afterEach, describe, expect, test } from 'vitest';
 
+import { createHttpServer } from '../../src/ingress/http-server.ts';
 import {
   SECRET,
   type TestIngress,
@@ -271,6 +272,13 @@ describe('a connection', () => {
     expect(ingress.metrics.counted).toEqual(['github sender-gone']);
     expect(ingress.recorded.deliveries).toHaveLength(0);
   });
+});
+
+test('headers have a shorter deadline than whole requests', async () => {
+  ingress = await startIngress();
+  const { server } = createHttpServer({ headersTimeoutMs: 10_000, requestTimeoutMs: 20_000 });
+
+  expect(server).toMatchObject({ headersTimeout: 10_000, requestTimeout: 20_000 });
 });
 
 describe('a stop', () => {

@@ -9,6 +9,7 @@ import { BodyReader } from '../../src/ingress/webhooks/body-reader.ts';
 import { formBody, formPayload } from '../../src/ingress/webhooks/form.ts';
 import { Interpreter } from '../../src/ingress/webhooks/interpreter.ts';
 import { parseObject } from '../../src/ingress/webhooks/json.ts';
+import { at } from '../../src/ingress/webhooks/payload.ts';
 import { Malformed, Unmappable } from '../../src/ingress/webhooks/provider.ts';
 import { RateLimit } from '../../src/ingress/webhooks/rate-limit.ts';
 import {
@@ -81,6 +82,17 @@ describe('JSON', () => {
       { numRuns: 1000 },
     );
   });
+});
+
+test('a payload has the fields that are in it and no others', () => {
+  const payload = parseObject(Buffer.from('{"__proto__":{"a":1},"b":{"c":[2]}}'));
+
+  expect(at(payload, 'a')).toBeUndefined();
+  expect(at(payload, '__proto__', 'a')).toBe(1);
+  expect(at(payload, 'b', 'c')).toEqual([2]);
+  for (const path of [['toString'], ['constructor'], ['b', 'c', 'length'], ['b', 'x', 'y']]) {
+    expect(at(payload, ...path)).toBeUndefined();
+  }
 });
 
 describe('a form', () => {
@@ -268,9 +280,9 @@ describe('addresses', () => {
 
 test('a rate lets so many through in each minute', () => {
   const rate = new RateLimit(2);
-  const at = (seconds: number) => rate.waitMs(new Date(seconds * 1000));
+  const wait = (seconds: number) => rate.waitMs(new Date(seconds * 1000));
 
-  expect([at(0), at(1), at(2), at(59), at(60), at(61), at(62)]).toEqual([
+  expect([wait(0), wait(1), wait(2), wait(59), wait(60), wait(61), wait(62)]).toEqual([
     0, 0, 58_000, 1000, 0, 0, 58_000,
   ]);
 });

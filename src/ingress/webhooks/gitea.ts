@@ -6,7 +6,7 @@ import {
   pullRequestFact,
   push,
 } from './github-shapes.ts';
-import { type Payload, at } from './payload.ts';
+import { type Payload, at, has } from './payload.ts';
 import {
   Malformed,
   type Reading,
@@ -104,7 +104,12 @@ function review(action: string): EventKind {
   return {
     has: ['action', 'pull_request', 'review'],
     hasNot: [],
-    read: (payload) => oneFact({ ...pullRequestFact('pull_request_review', payload), action }),
+    read(payload) {
+      // Other events of pull requests have the field too, with nothing in it.
+      if (!has(payload, 'review'))
+        throw new Malformed('The header names a review but the body has none');
+      return oneFact({ ...pullRequestFact('pull_request_review', payload), action });
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 /** What the ingress counts; a process gives it to whatever exports metrics. */
 export interface IngressMetrics {
   /**
-   * `jobledger_deliveries_total{source,outcome}`. The outcome is accepted, duplicate, ignored, unmappable
-   * or the name of a problem; the source is a configured one or `unknown`, so both are few.
+   * `jobledger_deliveries_total{source,outcome}`. The outcome is accepted, duplicate, ignored, unmappable,
+   * spooled or the name of a problem; the source is a configured one or `unknown`, so both are few.
    */
   countDelivery(source: string, outcome: string): void;
   /** `jobledger_ingress_seconds`: from the end of the headers to the answer. */

@@ -3,9 +3,9 @@ import { type Fact, type Headers, type Identity, Malformed, type Reading } from 
 
 /** What a host calls an event, the fields that tell it from others, and how it is read. */
 export type EventKind = Readonly<{
-  /** Fields that every body of this event has. */
+  /** Fields that every body of this event has, if only as null. */
   has: readonly string[];
-  /** Fields that only bodies of other events have. */
+  /** Fields that have a value only in bodies of other events. */
   hasNot: readonly string[];
   read: (payload: Payload) => Reading;
 }>;
@@ -21,7 +21,7 @@ export function readAs(
 ): Reading {
   const kind = Object.hasOwn(kinds, event) ? kinds[event] : undefined;
   if (kind === undefined) return ignored(`The event "${event}" is not one that jobs start on`);
-  const missing = kind.has.find((key) => !has(payload, key));
+  const missing = kind.has.find((key) => !Object.hasOwn(payload, key));
   const foreign = kind.hasNot.find((key) => has(payload, key));
   if (missing !== undefined || foreign !== undefined) {
     const why = missing === undefined ? `has "${String(foreign)}"` : `lacks "${missing}"`;

@@ -178,7 +178,7 @@ function answerTo(delivery: ReceivedDelivery, receipt: StoredDelivery): Received
       ...(receipt.status === 'spooled' ? { spooled: true } : {}),
       ...why,
     }),
-    outcome: duplicate ? 'duplicate' : outcome,
+    outcome: receipt.status === 'new' ? outcome : receipt.status,
   };
 }
 
