@@ -52,7 +52,7 @@ export const failure = (change: Partial<Failure> = {}): Failure => ({
   ...change,
 });
 
-const wait = (change: Partial<Wait> = {}): Wait => ({
+export const wait = (change: Partial<Wait> = {}): Wait => ({
   id: 'wait:done#0',
   kind: 'event',
   on: [{ event: 'done', key: null }],

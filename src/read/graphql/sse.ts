@@ -1,9 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Response } from 'graphql-sse';
 import { createHandler } from 'graphql-sse/lib/use/fastify';
+
+import type { Refusal } from '../../platform/access.ts';
 
 import type { Logger } from '../../platform/logger.ts';
 import type { ConnectionCounter } from './connection-counter.ts';
-import type { ApiContext } from './context.ts';
+import { type ApiContext, refused } from './context.ts';
 import { masked } from './faults.ts';
 import { type LiveApi, prepare } from './operation.ts';
 
@@ -17,14 +20,18 @@ export function serveSse(
 ): void {
   const handler = createHandler<SseContext>({
     schema: api.schema,
-    // Only the mode of distinct connections: a token would ask for the other one.
-    authenticate: () => '',
+    authenticate: ({ raw: request }) => {
+      const viewer = api.access.identify(request.headers.authorization, request.ip);
+      // Only the mode of distinct connections: a token would ask for the other one.
+      return typeof viewer === 'string' ? refusal(viewer) : '';
+    },
     onSubscribe: ({ raw: request }, payload) => {
       const prepared = prepare(api, payload, {
         authorization: request.headers.authorization,
         address: request.ip,
       });
-      return 'schema' in prepared ? prepared : { errors: prepared };
+      // Without `data` it would not be taken for a result.
+      return 'schema' in prepared ? prepared : { data: null, errors: prepared };
     },
     onNext: (_context, _request, result) => masked(result, api.logger),
   });
@@ -36,4 +43,11 @@ export function serveSse(
     await handler(request, reply);
   };
   fastify.route({ method: ['GET', 'POST', 'PUT', 'DELETE'], url: api.path, handler: serve });
+}
+
+function refusal(reason: Refusal): Response {
+  const error = refused(reason);
+  const status = reason === 'not-loopback' ? 403 : 401;
+  const headers = { 'content-type': 'application/json; charset=utf-8' };
+  return [JSON.stringify({ errors: [error] }), { status, statusText: 'Refused', headers }];
 }

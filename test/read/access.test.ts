@@ -1,0 +1,92 @@
+import { createClient } from 'graphql-ws';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+
+import { Access } from '../../src/platform/access.ts';
+import { type Service, startService } from '../support/service.ts';
+
+describe('without keys', () => {
+  test.each(['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1'])('%s is let in', (address) => {
+    expect(new Access([]).identify(undefined, address)).toMatchObject({ role: 'admin' });
+  });
+
+  test.each(['10.0.0.1', '::ffff:10.0.0.1', '128.0.0.1', '::2', undefined])(
+    '%s is not',
+    (address) => {
+      expect(new Access([]).identify('Bearer x', address)).toBe('not-loopback');
+    },
+  );
+});
+
+describe('with keys', () => {
+  const KEYS = { viewer: 'v'.repeat(16), operator: 'o'.repeat(16) };
+  let service: Service;
+  beforeAll(async () => {
+    service = await startService({
+      env: { API_KEYS: `eve:viewer:${KEYS.viewer},otto:operator:${KEYS.operator}` },
+    });
+  });
+  afterAll(async () => {
+    await service.stop();
+  });
+
+  const ask = async (query: string, key?: string) => {
+    const response = await fetch(`${service.api}/graphql`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        ...(key ? { authorization: `Bearer ${key}` } : {}),
+      },
+      body: JSON.stringify({ query }),
+    });
+    const { errors } = (await response.json()) as { errors?: { extensions: { code: string } }[] };
+    return { status: response.status, code: errors?.[0]?.extensions.code ?? null };
+  };
+  const QUERY = '{ jobs { nodes { id } } }';
+  const MUTATION = 'mutation { cancelJob(id: "x") { errors { code } } }';
+
+  test('over HTTP: no key and a wrong one are 401, a viewer reads, an operator acts', async () => {
+    expect(await ask(QUERY)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+    expect(await ask(QUERY, 'wrong')).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+    expect(await ask(QUERY, KEYS.viewer)).toMatchObject({ status: 200, code: null });
+    expect(await ask(MUTATION, KEYS.viewer)).toMatchObject({ code: 'FORBIDDEN' });
+    expect(await ask(MUTATION, KEYS.operator)).toMatchObject({ status: 200, code: null });
+  });
+
+  const overSocket = async (query: string, key: string) => {
+    const client = createClient({
+      url: `${service.api.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      retryAttempts: 0,
+      connectionParams: { authorization: `Bearer ${key}` },
+    });
+    try {
+      const { value } = await client.iterate({ query }).next();
+      return (
+        (value as { errors?: { extensions: { code: string } }[] }).errors?.[0]?.extensions.code ??
+        null
+      );
+    } catch (error) {
+      return (error as { code?: number }).code ?? error;
+    } finally {
+      await client.dispose();
+    }
+  };
+
+  test('over WebSocket: a wrong key closes with 4403, the roles are the same', async () => {
+    expect(await overSocket(QUERY, 'wrong')).toBe(4403);
+    expect(await overSocket(QUERY, KEYS.viewer)).toBeNull();
+    expect(await overSocket(MUTATION, KEYS.viewer)).toBe('FORBIDDEN');
+    expect(await overSocket(MUTATION, KEYS.operator)).toBeNull();
+  });
+
+  test('over server-sent events: no key is refused', async () => {
+    const response = await fetch(`${service.api}/graphql/stream`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify({ query: QUERY }),
+    });
+    expect(response.status).toBe(401);
+    expect(await response.text()).toContain('UNAUTHENTICATED');
+  });
+});
