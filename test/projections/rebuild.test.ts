@@ -7,6 +7,9 @@ import { CheckpointLost } from '../../src/event-store/checkpoint.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { PROJECTIONS } from '../../src/projections/catalog.ts';
 import { cancelRebuild, listProjections, pauseProjection } from '../../src/projections/control.ts';
+import { cutOver } from '../../src/projections/cut-over.ts';
+import { createGeneration } from '../../src/projections/generations.ts';
+import { claim } from '../../src/projections/reader.ts';
 import { rebuild, rollback } from '../../src/projections/rebuild.ts';
 import type { RebuildOptions } from '../../src/projections/rebuild-options.ts';
 import type { RebuildProgress } from '../../src/projections/rebuild-progress.ts';
@@ -237,6 +240,22 @@ describe('a rebuild', () => {
     expect(second).toMatchObject({ outcome: 'swapped', verified: true, generation: 2 });
     await faulty.close();
     await expectExact();
+  });
+
+  test('that was taken over cannot swap its generation in', async () => {
+    const { database, store } = ledger;
+    const [projection] = PROJECTIONS;
+    if (!projection) throw new Error('no projections');
+    const { generation } = await createGeneration(database, projection);
+    const first = await claim(database, { projection, generation, state: 'BUILDING' });
+    await claim(database, { projection, generation, state: 'BUILDING' });
+    if (!first) throw new Error('not claimed');
+    const options = { database, store, blue: 1, verify: false, shadow: false };
+    await expect(cutOver(first, options)).rejects.toBeInstanceOf(CheckpointLost);
+    expect(await generations()).toEqual([
+      [2, 'BUILDING'],
+      [1, 'LIVE'],
+    ]);
   });
 
   test('that was cancelled does not go on in the tables of the next one', async () => {
