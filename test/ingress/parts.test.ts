@@ -22,6 +22,8 @@ import {
   sha,
   text,
 } from '../../src/ingress/webhooks/sanitise.ts';
+import { throughDoor } from '../../src/ingress/webhooks/store-delivery.ts';
+import type { DeliveryReceipt, Door, ReceivedDelivery } from '../../src/write/door.ts';
 import { activeSecrets, isSignedByAny } from '../../src/ingress/webhooks/signature.ts';
 import { pullRequestBody, source } from './support/ingress.ts';
 import { type WorkerFile, workerFile } from './support/worker-file.ts';
@@ -285,6 +287,21 @@ test('a rate lets so many through in each minute', () => {
   expect([wait(0), wait(1), wait(2), wait(59), wait(60), wait(61), wait(62)]).toEqual([
     0, 0, 58_000, 1000, 0, 0, 58_000,
   ]);
+});
+
+test('a large body has more time to be stored', async () => {
+  const receipt: DeliveryReceipt = { status: 'new', id: 'row', jobs: [] };
+  const slow = {
+    execute: () =>
+      new Promise((resolve) => {
+        setTimeout(resolve, 60, receipt);
+      }),
+  } as Door;
+  const store = (bytes: number) =>
+    throughDoor(slow, 30)({ body: Buffer.alloc(bytes) } as ReceivedDelivery);
+
+  await expect(store(10)).rejects.toThrow('not stored within 30 ms');
+  await expect(store(25 * 1_048_576)).resolves.toBe(receipt);
 });
 
 describe('bodies', () => {
