@@ -21,6 +21,7 @@ import {
  * publish again, as the dispatcher does from the log.
  */
 export class InProcessTransport implements Transport, DeadLetterBox {
+  readonly isDurable = false;
   private readonly topology: Topology;
   private readonly queuesByName: ReadonlyMap<string, InProcessQueue>;
   private readonly exchanges: ReadonlySet<string>;

@@ -40,6 +40,7 @@ export type RabbitmqOptions = Readonly<{
  * memory or disk stops reading from publishers, and would not see the acknowledgements that make room again.
  */
 export class RabbitmqTransport implements Transport, DeadLetterBox {
+  readonly isDurable = true;
   private readonly topology: Topology;
   private readonly logger: Logger;
   private readonly publishing: RabbitmqConnection;

@@ -3,6 +3,9 @@
  * at least once to one consumer of its queue, and what is confirmed survives a restart of that transport's server.
  */
 export interface Transport {
+  /** Whether what it has confirmed outlives this process; else whoever publishes must be able to do so again. */
+  readonly isDurable: boolean;
+
   /**
    * Resolves when the broker has taken responsibility; rejects with `Unroutable` when no queue took a mandatory
    * message, and with `NotConfirmed` when the broker refused it, or is away for longer than a few seconds.

@@ -186,6 +186,18 @@ const CASES: readonly Case[] = [
     },
   ],
   [
+    'a message to retry comes before those behind it',
+    async ({ send, inbox }) => {
+      await Promise.all([send(1), send(2), send(3)]);
+      const consumer = inbox({
+        prefetch: 1,
+        handle: async ({ body, deliveryCount }) =>
+          body === 2 && deliveryCount === 0 ? 'retry' : 'ack',
+      });
+      expect((await consumer.has(4)).bodies).toEqual([1, 2, 2, 3]);
+    },
+  ],
+  [
     'a message whose handler throws comes again',
     async ({ send, inbox }) => {
       await send('again');
@@ -419,6 +431,7 @@ const CASES: readonly Case[] = [
           ),
       );
       await within(patienceMs, 'the first five', gate.opened);
+      expect(two.received).toEqual([]);
       // Deliveries are on their way to it now.
       await one.end();
       await two.has(200 - one.received.length);
@@ -447,7 +460,7 @@ const CASES: readonly Case[] = [
     },
   ],
   [
-    'a transport that is closed has ended its consumers and takes nothing more',
+    'a transport that closes ends its consumers, sees through what it publishes and takes nothing more',
     async ({ another, queue, send, patienceMs }) => {
       const closing = await another();
       expect(closing.isReady()).toBe(true);
@@ -455,6 +468,7 @@ const CASES: readonly Case[] = [
       const finished: unknown[] = [];
       const consumer = new Inbox(closing, queue, {
         patienceMs,
+        prefetch: 1,
         handle: async ({ body }) => {
           await gate.opened;
           finished.push(body);
@@ -463,11 +477,17 @@ const CASES: readonly Case[] = [
       });
       await send('a');
       await consumer.has(1);
+      const early = Promise.all(
+        numbers(300).map(async (n) =>
+          closing.publish({ ...toQueue(queue), messageId: String(n), body: n, mandatory: true }),
+        ),
+      );
       const closed = closing.close();
       const late = { ...toQueue(queue), messageId: '1', body: 1 };
       await expect(closing.publish(late)).rejects.toBeInstanceOf(NotConfirmed);
       gate.open();
       await within(patienceMs, 'the end of a transport', closed);
+      await early;
       expect(finished).toEqual(['a']);
       expect(closing.isReady()).toBe(false);
     },

@@ -38,6 +38,12 @@ describe('over RabbitMQ', () => {
     await vhost?.drop();
   });
 
+  test('what is confirmed is durable', async () => {
+    const transport = new RabbitmqTransport({ url: vhost.url, name: 'test', logger });
+    expect(transport.isDurable).toBe(true);
+    expect(new InProcessTransport({ logger }).isDurable).toBe(false);
+  });
+
   test.each(contract)('$name', async ({ expectOf }) => {
     await expectOf(broker);
   });
@@ -45,6 +51,7 @@ describe('over RabbitMQ', () => {
 
 describe('a transport that does nothing', () => {
   const noop: TestedTransport = {
+    isDurable: false,
     publish: async () => undefined,
     consume: async () => undefined,
     isReady: () => true,
