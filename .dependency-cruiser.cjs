@@ -11,7 +11,7 @@ const MAY_IMPORT = {
   write: ['events', 'event-store', 'platform'],
   projections: ['events', 'event-store', 'platform'],
   read: ['events', 'event-store', 'platform'],
-  ingress: ['events', 'write', 'platform'],
+  ingress: ['events', 'messaging', 'write', 'platform'],
   dispatch: ['events', 'event-store', 'messaging', 'write', 'platform'],
   workers: ['events', 'sdk', 'messaging', 'write', 'platform'],
   workflows: ['sdk'],

@@ -18,6 +18,10 @@ export const isTransient = (error: unknown): boolean =>
 export const endsConnection = (error: unknown): boolean =>
   error instanceof DatabaseError && CONNECTION.test(error.code ?? '');
 
+/** Whether it is the data that cannot be stored, whenever it is sent: class 22 is what it is, 23 what it breaks. */
+export const isRefusedData = (error: unknown): boolean =>
+  error instanceof TypeError || (error instanceof DatabaseError && /^2[23]/.test(error.code ?? ''));
+
 /** Whether a pooler gave us a connection that does not know our prepared statement, or knows it from somebody else. */
 export const isLostPreparation = (error: unknown): boolean =>
   error instanceof DatabaseError && (error.code === '26000' || error.code === '42P05');

@@ -3,11 +3,10 @@ import { join, resolve } from 'node:path';
 
 import { createIngress } from '../ingress/ingress.module.ts';
 import type { Config } from '../platform/config.ts';
-import { DeliveryLog } from '../write/delivery/delivery-log.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import { aborted } from './aborted.ts';
 import type { Core } from './core.ts';
-import { openDoor } from './door.ts';
+import { openStore } from './spool.ts';
 
 export type IngressRole = Readonly<{
   core: Core;
@@ -22,11 +21,11 @@ export async function runIngress(
   { core, catalog, host, onListening }: IngressRole,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, databaseUrl, logger, metrics, hints } = core;
-  const deliveryLog = new DeliveryLog({ databaseUrl, logger, hints });
-  const { door, close } = await openDoor({ deliveryLog });
+  const { config, logger, metrics } = core;
+  const { door, store, close } = await openStore(core);
   const app = await createIngress({
     door,
+    store,
     sources: config.sources,
     plan: catalog.plan,
     logger,
@@ -49,7 +48,6 @@ export async function runIngress(
   } finally {
     await app.close();
     await close();
-    await deliveryLog.close();
   }
 }
 

@@ -50,7 +50,10 @@ export type PlannedJob = Pick<JobRequest, 'workflow' | 'priority' | 'concurrency
 
 export type DeliveryOutcome = 'accepted' | 'ignored' | 'unmappable';
 
-/** Stores an authentic delivery and requests its jobs, both or neither. */
+/**
+ * Stores an authentic delivery and requests its jobs, both or neither. Throws `Rejected<DeliveryRefusal>` when it can
+ * never be stored, and anything else when it may be another time.
+ */
 export class ReceiveDelivery {
   constructor(readonly delivery: ReceivedDelivery) {}
 }
@@ -87,6 +90,8 @@ export type DeliveryReceipt =
     }>
   /** The id was used before, by another body. */
   | Readonly<{ status: 'id-conflict' }>;
+
+export type DeliveryRefusal = 'delivery-refused';
 
 /** Stores a signal and resumes the jobs that wait for it. */
 export class SendSignal {

@@ -2,9 +2,11 @@ import { binaryArray } from '../../event-store/binary-array.ts';
 import { Lane } from '../../event-store/lane.ts';
 import type { LogHints } from '../../event-store/log-hints.ts';
 import type { Queryable } from '../../platform/database.ts';
+import { isRefusedData } from '../../event-store/postgres-errors.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { sql } from '../../platform/sql.ts';
-import type { DeliveryReceipt } from '../door.ts';
+import type { DeliveryReceipt, DeliveryRefusal } from '../door.ts';
+import { Rejected } from '../rejected.ts';
 import type { DeliveryRow, JobRow } from './delivery-rows.ts';
 
 type Item = Readonly<{ delivery: DeliveryRow; jobs: readonly JobRow[] }>;
@@ -46,9 +48,14 @@ export class DeliveryLog {
     });
   }
 
-  /** Resolves when it is durable. Rejects with `AppendUncertain` when Postgres does not answer in time. */
+  /**
+   * Resolves when it is durable. Rejects with `AppendUncertain` when Postgres does not answer in time, and with
+   * `Rejected<DeliveryRefusal>` when it will never take this delivery.
+   */
   async accept(delivery: DeliveryRow, jobs: readonly JobRow[]): Promise<DeliveryReceipt> {
-    const receipt = await this.lane.submit({ delivery, jobs });
+    const receipt = await this.lane.submit({ delivery, jobs }).catch((error: unknown) => {
+      throw isRefusedData(error) ? refused(error) : error;
+    });
     if (receipt.status === 'new' && jobs.length > 0) this.options.hints?.announce();
     return receipt;
   }
@@ -56,6 +63,10 @@ export class DeliveryLog {
   async close(): Promise<void> {
     await this.lane.close();
   }
+}
+
+function refused(error: unknown): Rejected<DeliveryRefusal> {
+  return new Rejected('delivery-refused', `Postgres refuses the delivery's data: ${String(error)}`);
 }
 
 async function acceptDeliveries(

@@ -39,6 +39,16 @@ export function deliveredJobId(
   return derivedId('job', source, key, workflow, ...(index === 0 ? [] : [String(index)]));
 }
 
+/** The jobs that a delivery asks for, which are known before it is stored. */
+export function deliveredJobs(
+  delivery: ReceivedDelivery,
+): readonly Readonly<{ id: string; workflow: string }>[] {
+  return delivery.jobs.map(({ trigger, planned: { workflow } }) => ({
+    id: deliveredJobId(delivery, workflow, delivery.triggers.indexOf(trigger)),
+    workflow,
+  }));
+}
+
 /** What to store for a delivery: its row, and one event for each job that its rules request. */
 export function deliveryRows(
   delivery: ReceivedDelivery,
@@ -66,12 +76,7 @@ export function deliveryRows(
       hash: createHash('sha256').update(delivery.body).digest(),
       repository: delivery.triggers[0]?.repository?.fullName ?? null,
       triggers: JSON.stringify(delivery.triggers),
-      jobs: JSON.stringify(
-        delivery.jobs.map(({ planned: { workflow } }, index) => ({
-          id: jobs[index]?.jobId,
-          workflow,
-        })),
-      ),
+      jobs: JSON.stringify(deliveredJobs(delivery)),
       headers: JSON.stringify(delivery.headers),
     },
   };
