@@ -296,7 +296,7 @@ test('a large body has more time to be stored', async () => {
       new Promise((resolve) => {
         setTimeout(resolve, 60, receipt);
       }),
-  } as Door;
+  } as unknown as Door;
   const store = (bytes: number) =>
     throughDoor(slow, 30)({ body: Buffer.alloc(bytes) } as ReceivedDelivery);
 
