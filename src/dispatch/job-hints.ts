@@ -41,6 +41,8 @@ export class JobHints implements Reaction {
   async runOnce(): Promise<number> {
     const { database, transport, window, redispatchAfterMs } = this.parts;
     if (!transport.isReady()) return NOT_READY_MS;
+    // Until the answer is here: room that is made while the tables are read must not be overlooked.
+    this.isFull = true;
     const size = window.size(this.places);
     const { hinted, places, oldestMs, jobs } = await readNextHints(database, size);
     this.places = places;

@@ -34,7 +34,7 @@ afterAll(async () => {
 
 function dispatch(
   transport: Transport,
-  config: { leaseMs?: number; redispatchAfterMs?: number } = {},
+  config: { redispatchAfterMs?: number } = {},
   signal = stop.signal,
 ): Dispatcher {
   const dispatcher = new Dispatcher({
@@ -44,7 +44,8 @@ function dispatch(
     hints: ledger.hints,
     door: ledger.door,
     transport,
-    config: { leaseMs: 15_000, redispatchAfterMs: 30_000, ...config },
+    // The workers of these tests send no heartbeats.
+    config: { leaseMs: 3_600_000, redispatchAfterMs: 30_000, ...config },
     clock: () => new Date(),
     logger: silent,
   });
@@ -152,6 +153,25 @@ describe('within one process', () => {
     await eventually(async () => {
       expect(await types('b')).toContain('JobStarted');
     });
+  });
+
+  test('many more jobs than are hinted at a time run one after the other', async () => {
+    const dispatcher = dispatch(transport);
+    await ledger.rows(`insert into dispatch.workers (id, host, concurrency) values ('w1', 'h', 1)`);
+    const ids = Array.from({ length: 250 }, (_, n) => `m${String(n)}`);
+    await Promise.all(ids.map((id) => ledger.append(id, requested())));
+    await eventually(() => {
+      expect(dispatcher.counts.hints).toBeGreaterThanOrEqual(16);
+    });
+    work(transport, start);
+    await eventually(
+      async () => {
+        const taken = `select 1 from dispatch.jobs where phase = 'running'`;
+        expect(await ledger.rows(taken)).toHaveLength(250);
+      },
+      { timeoutMs: 15_000 },
+    );
+    expect(dispatcher.counts.hints).toBe(250);
   });
 
   test('a reset while it works begins anew and loses nothing', async () => {

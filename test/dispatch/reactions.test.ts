@@ -131,17 +131,19 @@ describe('a signal', () => {
     expect(await lastOf('j')).toMatchObject(resumedBy('s'));
   });
 
-  test('is found whichever is folded first', async () => {
+  test('is found whichever is folded first, by a wait for its key or for any', async () => {
     const reaction = matching();
-    await ledger.append('j', requested(), started(), paused());
-    await ledger.append('k', requested(), started());
+    await ledger.append('any', requested(), started(), paused(on('done')));
+    await ledger.append('key', requested(), started(), paused(on('done', 'k')));
+    await ledger.append('late', requested(), started());
     await run(reaction);
-    await ledger.signal('s', 'done');
+    await ledger.signal('s', 'done', 'k');
     await run(reaction);
-    expect(await lastOf('j')).toMatchObject(resumedBy('s'));
-    await ledger.append('k', paused());
+    expect(await lastOf('any')).toMatchObject(resumedBy('s'));
+    expect(await lastOf('key')).toMatchObject(resumedBy('s'));
+    await ledger.append('late', paused(on('done', 'k')));
     await run(reaction);
-    expect(await lastOf('k')).toMatchObject(resumedBy('s'));
+    expect(await lastOf('late')).toMatchObject(resumedBy('s'));
   });
 
   test('that came before the job was requested is not for it', async () => {
