@@ -6,23 +6,24 @@ import { sql } from './sql.ts';
 type Options = Readonly<{ signal: AbortSignal; logger: Logger }>;
 
 /**
- * Resolves when the database answers, or when `signal` aborts: a role may start before its database does. Throws when
- * waiting won't help: a wrong password, or a database that doesn't exist.
+ * Resolves with whether the database answers: when it does, or when `signal` aborts, as a role may start before its
+ * database does. Throws when waiting won't help: a wrong password, or a database that doesn't exist.
  */
 export async function untilReachable(
   database: Queryable,
   { signal, logger }: Options,
-): Promise<void> {
+): Promise<boolean> {
   for (let tries = 1; !signal.aborted; tries += 1) {
     try {
       await database.query(sql`select 1`);
-      return;
+      return true;
     } catch (error) {
       if (isMistake(error)) throw error;
       logger.warn({ err: error, tries }, 'the database does not answer yet: trying again');
       await pause(backoffMs(tries), signal);
     }
   }
+  return false;
 }
 
 /** Class 28 is a wrong account or password, 3D000 an unknown database. */

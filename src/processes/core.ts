@@ -45,9 +45,12 @@ export type CoreOptions = Readonly<{
   stopping: AbortSignal;
 }>;
 
+/** An ingress with a spool waits no longer for its database: webhooks come now or never. */
+const START_WITHOUT_AFTER_MS = 1_000;
+
 /**
- * Opens what a role needs, and closes it again when `work` has ended. A database that is away is waited for;
- * for an outdated one it throws one sentence, except that `start` brings it up to date.
+ * Opens what a role needs, and closes it again when `work` has ended. A database that is away is waited for, except by
+ * an ingress that can spool; for an outdated one it throws one sentence, except that `start` brings it up to date.
  */
 export async function withCore(
   options: CoreOptions,
@@ -66,10 +69,14 @@ export async function withCore(
   const ended = new AbortController();
   let transport: Transport | null = null;
   try {
-    await untilReachable(database, { signal: options.stopping, logger });
-    if (options.stopping.aborted) return;
-    await (role === 'start' ? migrate(databaseUrl) : requireMigrated(database));
     transport = await options.openTransport();
+    const isThere = await untilReachable(database, {
+      signal: patience(options, transport),
+      logger,
+    });
+    if (options.stopping.aborted) return;
+    if (isThere) await (role === 'start' ? migrate(databaseUrl) : requireMigrated(database));
+    else logger.warn('starts without its database: deliveries go to the spool');
     const hinting = hints.run(ended.signal);
     await work({ config, databaseUrl, logger, metrics, database, store, hints, transport });
     ended.abort();
@@ -80,4 +87,11 @@ export async function withCore(
     await lane.close();
     await database.close();
   }
+}
+
+/** Aborts when the database is waited for no longer. */
+function patience({ role, stopping }: CoreOptions, transport: Transport | null): AbortSignal {
+  return role === 'ingress' && transport?.isDurable === true
+    ? AbortSignal.any([stopping, AbortSignal.timeout(START_WITHOUT_AFTER_MS)])
+    : stopping;
 }

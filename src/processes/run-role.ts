@@ -32,12 +32,10 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
       metrics,
       stopping,
       openTransport: () =>
-        rabbitmqUrl === null || role === 'ingress'
-          ? Promise.resolve(null)
-          : openRabbitmq(rabbitmqUrl, { role, logger }),
+        rabbitmqUrl === null ? Promise.resolve(null) : openRabbitmq(rabbitmqUrl, { role, logger }),
     },
     async (core) => {
-      const admin = await openAdmin(core, stopping);
+      const admin = await openAdmin(core, stopping, { needsAll: role !== 'ingress' });
       try {
         await ROLES[role](core, stopping);
       } finally {
@@ -95,10 +93,11 @@ export async function openRabbitmq(
   return transport;
 }
 
-/** Health and metrics of the process. */
+/** Health and metrics of the process, which is ready with all that it needs, or else with either. */
 export async function openAdmin(
   { config, database, transport, metrics, logger }: Core,
   stopping: AbortSignal,
+  { needsAll }: Readonly<{ needsAll: boolean }> = { needsAll: true },
 ): Promise<AdminServer> {
   const checks: ReadinessCheck[] = [
     {
@@ -118,13 +117,32 @@ export async function openAdmin(
   const admin = new AdminServer({
     host: hostOf(config),
     port: config.adminPort,
-    checks,
+    checks: needsAll ? checks : [anyOf(checks.toReversed())],
     registry: metrics.registry,
     stopping,
     logger,
   });
   await admin.start();
   return admin;
+}
+
+/** Asks one after the other, until one is there. */
+function anyOf(checks: readonly ReadinessCheck[]): ReadinessCheck {
+  return {
+    name: checks.map(({ name }) => name).join(' or '),
+    check: async () => {
+      const failures: string[] = [];
+      for (const { name, check } of checks) {
+        try {
+          await check();
+          return;
+        } catch (error) {
+          failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      }
+      throw new Error(failures.join('; '));
+    },
+  };
 }
 
 const missing = (role: string, variable: string): CannotRun =>

@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client } from 'pg';
 import { pino } from 'pino';
@@ -19,6 +20,7 @@ import {
   startPrivatePostgres,
   startPrivateRabbitmq,
 } from '../support/private-servers.ts';
+import { startProxy } from '../support/tcp-proxy.ts';
 import {
   type Answered,
   type TestIngress,
@@ -191,7 +193,7 @@ const timed = async <T>(work: Promise<T>): Promise<{ result: T; ms: number }> =>
   return { result, ms: performance.now() - startedAt };
 };
 
-describe('with Postgres stopped', () => {
+describe('while Postgres is away', () => {
   test('a delivery is answered 202 from the spool, with the ids of the jobs that it has when Postgres is back', async () => {
     await freshDatabase();
     const ingress = await ingressOn(await rabbit());
@@ -213,5 +215,297 @@ describe('with Postgres stopped', () => {
     expect(row?.received_at.getTime()).toBeGreaterThanOrEqual(before);
     expect(row?.received_at.getTime()).toBeLessThanOrEqual(after);
     expect(await inOrder()).toEqual(jobsOf(answer).map((job) => job.id));
+  });
+
+  test('what was sent before, during and after is one job, and other deliveries go direct again', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    const [id, body] = [randomUUID(), pullRequestBody()];
+    const first = await direct(ingress, id, body);
+    await postgres.kill();
+    const during = await Promise.all([deliver(ingress, id, body), deliver(ingress, id, body)]);
+    during.forEach(isSpooled);
+    const under = await deliver(ingress, randomUUID(), body);
+    isSpooled(under);
+
+    await postgres.start();
+    const last = await direct(ingress, id, body);
+    expect(first).toMatchObject({ status: 202, body: { duplicate: false } });
+    expect(last).toMatchObject({ status: 200, body: { duplicate: true } });
+    for (const answer of [...during, last]) expect(jobsOf(answer)).toEqual(jobsOf(first));
+    expect(await stored()).toHaveLength(1);
+    expect(await inOrder()).toEqual(jobsOf(first).map((job) => job.id));
+  });
+
+  test('requests that know it do not wait for Postgres', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    const release = await locked('select log.take_turn()');
+    isSpooled(await deliver(ingress));
+    const { result, ms } = await timed(Promise.all([1, 2, 3, 4, 5].map(() => deliver(ingress))));
+    result.forEach(isSpooled);
+    expect(ms).toBeLessThan(900);
+    await release();
+    await storedAll(6);
+  });
+
+  test('deliveries drain in the order of their answers, also those that come while it is drained', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await postgres.stop();
+    const sent: string[] = [];
+    const answers: Answered[] = [];
+    const send = async (): Promise<void> => {
+      const answer = await deliver(ingress);
+      expect(answer.status).toBe(202);
+      answers.push(answer);
+      sent.push(...jobsOf(answer).map(({ id }) => id));
+    };
+    for (let count = 0; count < 150; count += 1) await send();
+    expect(answers.every(({ body }) => body['spooled'] === true)).toBe(true);
+    const starting = postgres.start();
+    // One after the other through the drain, until Postgres takes them by itself.
+    while (answers.at(-1)?.body['spooled'] === true) await send();
+    await starting;
+    for (let count = 0; count < 10; count += 1) await send();
+    await storedAll(sent.length);
+    expect(await inOrder()).toEqual(sent);
+  });
+
+  test('a delivery of 20 MiB is spooled and drained to the byte', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await postgres.stop();
+    isSpooled(await deliver(ingress));
+    // As little like itself as text can be: hexadecimal digits of random bytes.
+    const body = pullRequestBody({ body: randomBytes(10 * 1024 * 1024).toString('hex') });
+    const id = randomUUID();
+    isSpooled(await deliver(ingress, id, body));
+    await postgres.start();
+    const rows = await storedAll(2);
+    expect(rows.find((row) => row.delivery_id === id)?.body.equals(Buffer.from(body))).toBe(true);
+  });
+
+  test('a delivery that starts no job is answered 200 and stored later too', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit(), { plan: () => [] });
+    await postgres.stop();
+    const answer = await deliver(ingress);
+    expect(answer).toMatchObject({ status: 200, body: { spooled: true, jobs: [] } });
+    expect(answer.body).toHaveProperty('reason');
+    await postgres.start();
+    await storedAll(1);
+  });
+
+  test('what an ingress has left in the spool is drained by the next one, which starts without Postgres', async () => {
+    await freshDatabase();
+    const first = await ingressOn(await rabbit());
+    await postgres.stop();
+    const answers = [await deliver(first), await deliver(first)];
+    await first.stop();
+    const second = await ingressOn(await rabbit());
+    const { result, ms } = await timed(deliver(second));
+    expect(ms).toBeLessThan(900);
+    answers.push(result);
+    answers.forEach(isSpooled);
+    await postgres.start();
+    await storedAll(3);
+    expect(await inOrder()).toEqual(
+      answers.flatMap((answer) => jobsOf(answer).map(({ id }) => id)),
+    );
+  });
+
+  test('with two ingresses one of which ends in the middle, everything is stored once', async () => {
+    await freshDatabase();
+    const [one, other] = [await ingressOn(await rabbit()), await ingressOn(await rabbit())];
+    await postgres.stop();
+    const answers: Answered[] = [];
+    for (let count = 0; count < 60; count += 1) {
+      answers.push(await deliver(count % 2 === 0 ? one : other));
+    }
+    answers.forEach(isSpooled);
+    await postgres.start();
+    await one.stop();
+    await storedAll(60);
+    expect(await inOrder()).toEqual(
+      answers.flatMap((answer) => jobsOf(answer).map(({ id }) => id)),
+    );
+    await direct(other);
+  });
+});
+
+describe('Postgres that is slow', () => {
+  test.each([
+    ['whose log gives nobody a turn for 5 s', 'select log.take_turn()'],
+    ['whose deliveries are locked for 5 s', 'lock table ingress.deliveries in exclusive mode'],
+  ])('%s counts as away', async (_, statement) => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await direct(ingress);
+    const release = await locked(statement);
+    const ended = sleep(5_000).then(release);
+    const { result, ms } = await timed(deliver(ingress));
+    isSpooled(result);
+    expect(ms).toBeLessThan(2_500);
+    await ended;
+    await storedAll(2);
+  });
+});
+
+describe('a request in flight', () => {
+  test('when Postgres is killed ends in the spool', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await direct(ingress);
+    await locked('select log.take_turn()');
+    // They are in the hands of Postgres when it goes.
+    const sending = Array.from({ length: 20 }, () => deliver(ingress));
+    await soon(async () => {
+      const [waiting] = await ask<{ count: string }>(
+        `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`,
+      );
+      expect(Number(waiting?.count)).toBeGreaterThan(0);
+    });
+    await postgres.kill();
+    const answers = await Promise.all(sending);
+    answers.forEach(isSpooled);
+    await postgres.start();
+    await storedAll(21);
+    const jobs = answers.flatMap((answer) => jobsOf(answer).map(({ id }) => id));
+    expect(new Set((await inOrder()).slice(1))).toEqual(new Set(jobs));
+  });
+
+  test('whose commit is lost on the way back is stored once', async () => {
+    await freshDatabase();
+    const server = new URL(databaseUrl);
+    const proxy = await startProxy(Number(server.port));
+    toClose.push(() => proxy.close());
+    const direct0 = databaseUrl;
+    databaseUrl = proxy.urlOf(databaseUrl);
+    const ingress = await ingressOn(await rabbit());
+    databaseUrl = direct0;
+    await direct(ingress);
+    const release = await locked('select log.take_turn()');
+    const sending = deliver(ingress);
+    await soon(async () => {
+      const [waiting] = await ask<{ count: string }>(
+        `select count(*) from pg_stat_activity where wait_event_type = 'Lock'`,
+      );
+      expect(Number(waiting?.count)).toBeGreaterThan(0);
+    });
+    proxy.pause();
+    // Postgres commits, and its answer does not come through.
+    await release();
+    const rows = await storedAll(2);
+    const answer = await sending;
+    isSpooled(answer);
+    proxy.resume();
+    await direct(ingress);
+    expect(await stored()).toHaveLength(3);
+    expect(rows.map(({ jobs }) => jobs)).toContainEqual(jobsOf(answer));
+    expect(await inOrder()).toHaveLength(3);
+  });
+});
+
+describe('with RabbitMQ', () => {
+  test('away as well, the answer is 503 with Retry-After within 2 s, however many wait', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await direct(ingress);
+    await Promise.all([postgres.kill(), rabbitmq.kill()]);
+    for (const count of [1, 200, 200]) {
+      const answers = await Promise.all(
+        Array.from({ length: count }, () => timed(deliver(ingress))),
+      );
+      for (const { result } of answers) {
+        expect(result.status).toBe(503);
+        expect(Number(result.headers.get('retry-after'))).toBeGreaterThan(0);
+      }
+      expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(count === 1 ? 2_200 : 4_000);
+    }
+    await Promise.all([postgres.start(), rabbitmq.start()]);
+    expect(await direct(ingress)).toMatchObject({ status: 202 });
+  });
+
+  test('away alone, deliveries go to Postgres', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await rabbitmq.kill();
+    const answer = await deliver(ingress);
+    expect(answer.status).toBe(202);
+    expect(answer.body).not.toHaveProperty('spooled');
+    expect(await stored()).toHaveLength(1);
+  });
+
+  test('killed after its confirm, a spooled delivery is still there when both are back', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await postgres.kill();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => deliver(ingress)));
+    answers.forEach(isSpooled);
+    await rabbitmq.kill();
+    await rabbitmq.start();
+    await postgres.start();
+    await storedAll(20);
+    const jobs = answers.flatMap((answer) => jobsOf(answer).map(({ id }) => id));
+    expect(new Set(await inOrder())).toEqual(new Set(jobs));
+  });
+
+  test('killed while the spool drains, nothing is lost or stored twice', async () => {
+    await freshDatabase();
+    const ingress = await ingressOn(await rabbit());
+    await postgres.stop();
+    const answers: Answered[] = [];
+    for (let count = 0; count < 100; count += 1) answers.push(await deliver(ingress));
+    answers.forEach(isSpooled);
+    await postgres.start();
+    await soon(async () => expect((await stored()).length).toBeGreaterThan(0));
+    await rabbitmq.kill();
+    await rabbitmq.start();
+    await storedAll(100);
+    expect(await inOrder()).toEqual(
+      answers.flatMap((answer) => jobsOf(answer).map(({ id }) => id)),
+    );
+    expect((await stored()).length).toBe(100);
+  });
+
+  test('absent, or only within the process, nothing is spooled', async () => {
+    await freshDatabase();
+    const inProcess = new InProcessTransport({ logger });
+    toClose.push(() => inProcess.close());
+    const [none, within] = [await ingressOn(null), await ingressOn(inProcess)];
+    await postgres.stop();
+    for (const ingress of [none, within]) {
+      const answer = await deliver(ingress);
+      expect(answer.status).toBe(503);
+      expect(answer.headers.get('retry-after')).not.toBeNull();
+    }
+    expect((await inProcess.queues()).every(({ ready }) => ready === 0)).toBe(true);
+  });
+});
+
+describe('a spooled delivery that cannot be stored', () => {
+  test('goes to the dead letters with the reason, and the next one is stored', async () => {
+    await freshDatabase();
+    const transport = await rabbit();
+    const ingress = await ingressOn(transport);
+    const id = randomUUID();
+    await direct(ingress, id);
+    await postgres.stop();
+    const conflict = await deliver(ingress, id, pullRequestBody());
+    isSpooled(conflict);
+    await transport.publish({ ...spoolQueue, messageId: 'no', raw: Buffer.from('no') });
+    await transport.publish({ ...spoolQueue, messageId: 'json', body: { no: 'raw' } });
+    isSpooled(await deliver(ingress));
+    await postgres.start();
+    await storedAll(2);
+    await soon(async () => expect(await transport.deadLetters(10)).toHaveLength(3));
+    const letters = await transport.deadLetters(10);
+    expect(letters.map(({ reason }) => reason)).toEqual([
+      `The delivery id "${id}" of "github" was used by another body`,
+      'A spooled delivery cannot be decompressed',
+      'A spooled delivery cannot be decompressed',
+    ]);
+    await direct(ingress);
   });
 });

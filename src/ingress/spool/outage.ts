@@ -35,6 +35,7 @@ export class Outage {
   private current: OutageState;
   private readonly events = new EventEmitter().setMaxListeners(0);
   private beganAt = performance.now();
+  private probeFailure = '';
 
   constructor(private readonly parts: OutageParts) {
     this.current = parts.initially ?? 'none';
@@ -83,11 +84,20 @@ export class Outage {
       try {
         await this.parts.probe();
       } catch (error) {
-        this.parts.logger.debug({ err: error, tries }, 'Postgres is still away');
+        this.logProbe(error);
         continue;
       }
+      this.probeFailure = '';
       this.become('catching-up');
     }
+  }
+
+  /** Each reason once: there may be hours of them. */
+  private logProbe(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason === this.probeFailure) return;
+    this.probeFailure = reason;
+    this.parts.logger.warn({ reason }, 'Postgres does not take deliveries yet');
   }
 
   private async catchUp(signal: AbortSignal): Promise<void> {
