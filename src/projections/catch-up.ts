@@ -23,8 +23,10 @@ export type CatchUpOptions = Readonly<{
   target: () => Promise<bigint>;
   pageSize: number;
   signal: AbortSignal;
-  /** Called after each page with what it held and how long it took. */
-  onPage?: (page: Readonly<{ events: number; ms: number; target: bigint }>) => Promise<void>;
+  /** Called after each page: whom it moved, what it held and how long it took. */
+  onPage?: (
+    page: Readonly<{ readers: readonly Reader[]; events: number; ms: number; target: bigint }>,
+  ) => Promise<void>;
 }>;
 
 /**
@@ -49,7 +51,12 @@ async function followTo(group: Group, upTo: bigint, options: CatchUpOptions): Pr
     if (unknown) throw new UnknownEvent(unknown);
     await projectPage(options.database, group.readers, page);
     const now = performance.now();
-    await options.onPage?.({ events: page.length, ms: now - since, target });
+    await options.onPage?.({
+      readers: group.readers,
+      events: page.length,
+      ms: now - since,
+      target,
+    });
     since = now;
     if (options.signal.aborted) return;
   }

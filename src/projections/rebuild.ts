@@ -92,12 +92,12 @@ async function fill(builds: readonly Build[], options: RebuildOptions): Promise<
     target: () => targetOf(builds, options),
     pageSize: options.pageSize ?? PAGE_SIZE,
     signal: options.signal ?? NEVER,
-    onPage: async ({ events, ms, target }) => {
-      for (const build of builds) {
-        build.meter.took(events, ms);
-        build.meter.show(build.indexed ? 'following' : 'filling', build.reader.position, target);
-        await storeRate(build, options.database);
-      }
+    onPage: async ({ readers: moved, events, ms, target }) => {
+      for (const { reader, meter } of builds) if (moved.includes(reader)) meter.took(events, ms);
+      // They share their pages: one line that moves says more than several that take turns.
+      const last = builds.reduce((a, b) => (b.reader.position < a.reader.position ? b : a));
+      last.meter.show(last.indexed ? 'following' : 'filling', last.reader.position, target);
+      for (const build of builds) await storeRate(build, options.database);
     },
   });
 }

@@ -216,6 +216,18 @@ describe('a rebuild', () => {
     });
   });
 
+  test('of several lets those behind catch up, and then goes on with all by shared pages', async () => {
+    await appendJobs(5);
+    await ledger.catchUp();
+    const stop = new AbortController();
+    await rebuilt({ pageSize: 8, signal: stop.signal, onProgress: () => stop.abort() });
+    const results = await rebuilt({ names: [], pageSize: 8, verify: true });
+    expect(results.map(({ name, outcome, events }) => ({ name, outcome, events }))).toEqual([
+      { name: 'jobs', outcome: 'swapped', events: 12 },
+      { name: 'job_stats', outcome: 'swapped', events: 20 },
+    ]);
+  });
+
   test('that is cancelled leaves nothing', async () => {
     await appendJobs(2);
     await rebuilt({ shadow: true });
