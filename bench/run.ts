@@ -12,12 +12,14 @@ import {
 import { postgresPrograms } from '../test/support/programs.ts';
 import { appendBenchmark } from './append.ts';
 import type { Benchmark, Context, Measured } from './benchmark.ts';
+import { jobsBenchmark } from './jobs.ts';
 import { benchMessaging } from './messaging.ts';
 import { benchProjections } from './projections.ts';
 
 /** A new row of the report begins here. */
 const BENCHMARKS: readonly Benchmark[] = [
   appendBenchmark,
+  jobsBenchmark,
   {
     name: 'projections',
     run: async ({ createDatabase }) => benchProjections({ databaseUrl: await createDatabase() }),

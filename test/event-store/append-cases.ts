@@ -12,7 +12,7 @@ import {
   readEverything,
   versions,
 } from './builders.ts';
-import type { Case } from './event-store.contract.ts';
+import type { Case } from './contract-case.ts';
 import { rounds } from './seeded.ts';
 
 export const appendCases: readonly Case[] = [

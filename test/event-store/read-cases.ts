@@ -18,7 +18,7 @@ import {
   readEverything,
   versions,
 } from './builders.ts';
-import type { Case, Subject } from './event-store.contract.ts';
+import type { Case, Subject } from './contract-case.ts';
 import { rounds } from './seeded.ts';
 
 export const readCases: readonly Case[] = [

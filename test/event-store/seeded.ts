@@ -15,6 +15,13 @@ export type Random = Readonly<{
   pick: <T>(values: readonly T[]) => T;
 }>;
 
+/** Picks that a seed repeats. */
+export function seeded(seed: number): Random {
+  const next = randomOf(seed);
+  const int = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1));
+  return { int, pick: (values) => values[int(0, values.length - 1)] as (typeof values)[number] };
+}
+
 const ROUNDS = 50;
 
 /** Runs 50 rounds; the seed (SEED repeats one) is printed, and named in the failure of a round. */
@@ -25,12 +32,7 @@ export async function rounds(
 ): Promise<void> {
   const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
   console.info(`${name}: ${String(count)} rounds, SEED=${String(seed)}`);
-  const next = randomOf(seed);
-  const int = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1));
-  const random: Random = {
-    int,
-    pick: (values) => values[int(0, values.length - 1)] as (typeof values)[number],
-  };
+  const random = seeded(seed);
   for (let number = 1; number <= count; number++) {
     try {
       await round(random, number);

@@ -1,11 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { createInterface } from 'node:readline';
+import { resolve } from 'node:path';
 
-/** The program as `npm run build` has made it; `npm test` does so first. */
-const PROGRAM = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-export const SDK = new URL('../../dist/sdk/index.js', import.meta.url).href;
+/** The program as `npm run build` has made it; `npm test` and `npm run bench` do so first, in the project's folder. */
+const PROGRAM = resolve('dist/cli/main.js');
+export const SDK = pathToFileURL(resolve('dist/sdk/index.js')).href;
 
 type Environment = Readonly<Record<string, string>>;
 type LogLine = Readonly<{ msg: string; port?: number; level: number }>;
@@ -81,12 +82,12 @@ export class Role {
           `${this.name} ended before ${what}:\n${this.log.map(({ msg }) => msg).join('\n')}`,
         );
       }
-      await new Promise<void>((resolve) => this.waiting.add(resolve));
+      await new Promise<void>((wake) => this.waiting.add(wake));
     }
   }
 
   private wake(): void {
-    for (const resolve of this.waiting) resolve();
+    for (const wake of this.waiting) wake();
     this.waiting.clear();
   }
 }
@@ -106,14 +107,14 @@ export function run(
   args: readonly string[],
   { env, cwd }: Readonly<{ env: Environment; cwd: string }>,
 ): Promise<Ran> {
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     execFile(
       process.execPath,
       [PROGRAM, ...args],
       { cwd, env: { PATH: process.env['PATH'] ?? '', ...env }, maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-        resolve({ code, stdout, stderr });
+        done({ code, stdout, stderr });
       },
     );
   });
