@@ -53,6 +53,7 @@ export class EventRelay {
   private async relay({ epoch, signal }: Term): Promise<void> {
     const { transport, logger, hints } = this.parts;
     const delay = new PollDelay();
+    let position: bigint | undefined;
     let failures = 0;
     while (!signal.aborted) {
       const { heard } = hints;
@@ -61,11 +62,14 @@ export class EventRelay {
           await pause(NOT_READY_MS, signal);
           continue;
         }
-        const page = await this.relayPage(epoch);
+        position ??= await readCheckpoint(this.parts.database, RELAY);
+        const page = await this.relayPage(epoch, position);
+        position = page.to;
         failures = 0;
         if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
+        position = undefined;
         failures++;
         logger.warn({ err: error, follower: RELAY, failures }, 'the relay waits');
         await pause(backoffMs(failures), signal);
@@ -73,10 +77,9 @@ export class EventRelay {
     }
   }
 
-  /** Publishes one page and moves the checkpoint over what is confirmed. Throws when that was not all of it. */
-  async relayPage(epoch: bigint): Promise<LogPage> {
-    const { database, store, transport, counts } = this.parts;
-    const from = await readCheckpoint(database, RELAY);
+  /** Publishes the page after `from` and moves the checkpoint over what is confirmed. Throws when that was not all of it. */
+  async relayPage(epoch: bigint, from: bigint): Promise<LogPage> {
+    const { store, transport, counts } = this.parts;
     const page = await readPage(store, { after: from, limit: PAGE_SIZE });
     if (page.to === from) return page;
     const { events } = page;

@@ -41,7 +41,9 @@ const upTo = (last: number, first = 1): readonly number[] =>
 /** Relays until nothing is left, as after each crash or failure. */
 async function relayAll(relay = newRelay()): Promise<void> {
   const epoch = await raiseEpoch(ledger.database, RELAY);
-  while ((await relay.relayPage(epoch)).more);
+  let page;
+  do page = await relay.relayPage(epoch, await readCheckpoint(ledger.database, RELAY));
+  while (page.more);
 }
 
 const requestJobs = async (count: number): Promise<void> => {
@@ -83,7 +85,7 @@ test('56 crash-between-publish-and-checkpoint-duplicates-never-loses', async () 
   const epoch = await raiseEpoch(ledger.database, RELAY);
   await raiseEpoch(ledger.database, RELAY);
   // Its checkpoint is lost after it has published: as a crash would have it.
-  await expect(newRelay().relayPage(epoch)).rejects.toThrow(CheckpointLost);
+  await expect(newRelay().relayPage(epoch, 0n)).rejects.toThrow(CheckpointLost);
   expect(positions(transport.published)).toEqual(upTo(5));
   await relayAll();
   expect(positions(transport.published)).toEqual([...upTo(5), ...upTo(5)]);
@@ -103,7 +105,7 @@ test('57 nack-or-out-of-order-confirm-advances-only-contiguous-prefix', async ()
       if (position === 4) throw new Error('nack');
     },
   };
-  await expect(newRelay(reordering).relayPage(epoch)).rejects.toThrow('Event 4');
+  await expect(newRelay(reordering).relayPage(epoch, 0n)).rejects.toThrow('Event 4');
   expect(await readCheckpoint(ledger.database, RELAY)).toBe(3n);
   await relayAll();
   expect(positions(transport.published)).toEqual([4, 5, 6]);
@@ -159,8 +161,8 @@ describe('60 two-relays-one-publisher', () => {
     const zombie = await raiseEpoch(ledger.database, RELAY);
     const leader = await raiseEpoch(ledger.database, RELAY);
     await Promise.all([
-      expect(newRelay().relayPage(zombie)).rejects.toThrow(CheckpointLost),
-      newRelay().relayPage(leader),
+      expect(newRelay().relayPage(zombie, 0n)).rejects.toThrow(CheckpointLost),
+      newRelay().relayPage(leader, 0n),
     ]);
     expect(new Set(positions(transport.published))).toEqual(new Set(upTo(40)));
     expect(await readCheckpoint(ledger.database, RELAY)).toBe(40n);
