@@ -540,14 +540,15 @@ describe('the server goes away', () => {
     await Promise.all([...published, waiting]);
     await isReady(transport, true);
     // What was refused for its deadline is not published later.
-    expect((await consumer.has(51)).bodies).toEqual(numbers(51));
+    await eventually(() => expect(firsts(consumer.bodies)).toEqual(numbers(51)));
     expect((await inbox(late, {}, 'in-order').has(1)).bodies).toEqual(['late']);
     await consumer.end();
   });
 
   test('a server that is killed in the middle loses nothing that was confirmed', async () => {
-    await clearServer();
-    const transport = await started();
+    // RabbitMQ 3.10 cannot start a queue again that was deleted, made anew and then killed, all within minutes.
+    const url = await server.addVhost('killed');
+    const transport = await started({ url });
     const consumer = inbox(transport, { prefetch: 50 });
     const published: Promise<void>[] = [];
     for (const round of numbers(20)) {
