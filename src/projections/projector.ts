@@ -44,9 +44,12 @@ export class Projector {
     await this.leadership.lead(signal, async (term) => {
       const ended = new AbortController();
       const rebuilding = this.rebuildOutdated(AbortSignal.any([term.signal, ended.signal]));
-      await this.follow(term);
-      ended.abort();
-      await rebuilding;
+      try {
+        await this.follow(term);
+      } finally {
+        ended.abort();
+        await rebuilding;
+      }
     });
   }
 
