@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 import type { LogLevel } from './logger.ts';
+import { REPORTING_VARIABLES, type Reporting, readReporting } from './reporting.ts';
 import { SOURCE_VARIABLES, type WebhookSource, readSources } from './webhook-sources.ts';
 
 export type ApiKeyRole = 'viewer' | 'operator' | 'admin';
@@ -30,6 +31,8 @@ export type Config = Readonly<{
   dataDir: string;
   /** Prefixes of the clone URLs that `code-review` may fetch. */
   cloneAllow: readonly string[] | null;
+  /** The hosts that `code-review` reports to. */
+  reporting: Reporting;
   apiKeys: readonly Readonly<{ name: string; role: ApiKeyRole; key: string }>[];
   otlpEndpoint: string | null;
   sources: readonly WebhookSource[];
@@ -114,6 +117,7 @@ const Environment = z.object({
 export const VARIABLES: readonly string[] = [
   ...Object.keys(Environment.shape),
   ...SOURCE_VARIABLES,
+  ...REPORTING_VARIABLES,
 ];
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -123,9 +127,11 @@ export function readConfig(env: Env = process.env): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse(given);
   const { sources, mistakes } = readSources(env, (path) => readFileSync(path, 'utf8'));
+  const { reporting, mistakes: ofReporting } = readReporting(env);
   const all = [
     ...(parsed.error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []),
     ...mistakes,
+    ...ofReporting,
   ];
   if (!parsed.success || all.length > 0) throw new ConfigError(all);
   const e = parsed.data;
@@ -147,6 +153,7 @@ export function readConfig(env: Env = process.env): Config {
     logLevel: e.LOG_LEVEL,
     dataDir: e.DATA_DIR,
     cloneAllow: e.CLONE_ALLOW,
+    reporting,
     apiKeys: e.API_KEYS,
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
     sources,

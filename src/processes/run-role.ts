@@ -71,12 +71,13 @@ const ROLES: Readonly<
 const hostOf = ({ host }: Config): string => host ?? '127.0.0.1';
 
 export function catalogOf({
-  config: { workflows, dataDir, cloneAllow },
+  config: { workflows, dataDir, cloneAllow, reporting },
   logger,
 }: Pick<Core, 'config' | 'logger'>): Promise<WorkflowCatalog> {
   return loadWorkflows(workflows, {
     dataDir,
     cloneAllow,
+    reporting,
     warn: (message) => {
       logger.warn(message);
     },

@@ -43,6 +43,7 @@ test('an empty environment has the defaults of the contract', () => {
     logLevel: 'info',
     dataDir: '.jobledger',
     cloneAllow: null,
+    reporting: {},
     apiKeys: [],
     otlpEndpoint: null,
     sources: [],

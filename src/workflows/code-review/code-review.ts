@@ -4,6 +4,8 @@ import { type Analysis, type Answer, parseAnswer } from './analysis.ts';
 import type { Diff } from './fetch-diff.ts';
 import { allowListOf } from './git/allow-list.ts';
 import { type CodeReviewOptions, settingsOf } from './options.ts';
+import type { Report, ReportingSettings } from './reporting/host-reporter.ts';
+import type { ReportSteps } from './reporting/report-steps.ts';
 
 const BUILT_IN = Symbol.for('jobledger.code-review');
 
@@ -23,18 +25,33 @@ export function createCodeReview(options: CodeReviewOptions = {}): Workflow {
     ],
     concurrency: { key: concurrencyKey, strategy: 'supersede' },
     async run(ctx) {
-      const diff = await ctx.step('fetch-diff', async () => {
-        ctx.progress(5, 'Fetching the two commits');
-        // Loaded when it is needed: roles that only plan jobs never are.
-        const { fetchDiff } = await import('./fetch-diff.ts');
-        return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
-      });
-      const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
-      return resultOf(diff, analysis);
+      const reports = await reportsOf(ctx, settings.reporting);
+      await reports?.begin();
+      try {
+        const { diff, analysis } = await review(ctx);
+        const note = await reports?.end(diff.headSha, reportOf(diff, analysis));
+        return { ...resultOf(diff, analysis), ...(note && { reporting: note }) };
+      } catch (error) {
+        await reports?.fail(error);
+        throw error;
+      }
     },
   });
   return Object.defineProperty(workflow, BUILT_IN, { value: true });
+
+  async function review(ctx: WorkflowContext): Promise<Reviewed> {
+    const diff = await ctx.step('fetch-diff', async () => {
+      ctx.progress(5, 'Fetching the two commits');
+      // Loaded when it is needed: roles that only plan jobs never are.
+      const { fetchDiff } = await import('./fetch-diff.ts');
+      return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
+    });
+    const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
+    return { diff, analysis };
+  }
 }
+
+type Reviewed = Readonly<{ diff: Diff; analysis: Analysis }>;
 
 /** Also when another copy of this package made it. */
 export const isCodeReview = (workflow: object): boolean => BUILT_IN in workflow;
@@ -76,6 +93,22 @@ async function ask(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise
   if (signal !== null) return parseAnswer(signal.payload);
   const message = `No analyser answered within ${String(timeoutMs / 1000)} seconds: is a worker running that takes workflow.events.ast?`;
   return { error: { message, permanent: false } };
+}
+
+/** Loaded when there is somebody to report to. */
+async function reportsOf(
+  ctx: WorkflowContext,
+  settings: ReportingSettings,
+): Promise<ReportSteps | null> {
+  if (settings[ctx.job.trigger.provider] === undefined) return null;
+  const { reportSteps } = await import('./reporting/report-steps.ts');
+  return reportSteps(ctx, settings);
+}
+
+function reportOf(diff: Diff, analysis: Analysis): Extract<Report, { state: 'finished' }> {
+  const { filesChanged, filesLeftOut } = diff;
+  const { findings, findingsLeftOut } = analysis;
+  return { state: 'finished', findings, findingsLeftOut, filesChanged, filesLeftOut };
 }
 
 function resultOf(diff: Diff, analysis: Analysis): object {

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 
+import type { ReportingSettings } from './reporting/host-reporter.ts';
+
 /** What bounds the work on a repository that strangers can push to. */
 export type Limits = Readonly<{
   /** For all of git's work in one step. */
@@ -36,6 +38,8 @@ export type CodeReviewOptions = Readonly<{
   rulesDirectory?: string;
   /** What git gets of the environment: `PATH`, proxies, certificates. Nothing else reaches it. */
   gitEnvironment?: Readonly<Record<string, string>>;
+  /** The hosts that reviews are reported to, by provider. Default: none. */
+  reporting?: ReportingSettings;
   limits?: Partial<Limits>;
 }>;
 
@@ -44,6 +48,7 @@ export type Settings = Readonly<{
   cloneAllow: readonly string[] | null;
   rulesDirectory: string | null;
   gitEnvironment: Readonly<Record<string, string>>;
+  reporting: ReportingSettings;
   limits: Limits;
 }>;
 
@@ -72,6 +77,7 @@ export function settingsOf(options: CodeReviewOptions): Settings {
     cloneAllow: options.cloneAllow ?? null,
     rulesDirectory: options.rulesDirectory ?? null,
     gitEnvironment: { PATH: DEFAULT_PATH, ...options.gitEnvironment },
+    reporting: options.reporting ?? {},
     limits: { ...DEFAULT_LIMITS, ...options.limits },
   };
 }
