@@ -46,5 +46,7 @@ export function printTable(
 }
 
 /** Text from outside must not steer the terminal. */
-// oxlint-disable-next-line eslint/no-control-regex
-const visible = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '�');
+export function visible(text: string): string {
+  // oxlint-disable-next-line eslint/no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '�');
+}

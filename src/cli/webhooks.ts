@@ -13,11 +13,13 @@ import { print, printJson } from './output.ts';
 import { samplePayload } from './sample-payload.ts';
 import { signedHeaders } from './signed-headers.ts';
 import { Usage } from './usage.ts';
+import { testCommand } from './webhooks-test.ts';
 
 export function webhooksCommand(): Command {
   return new Command('webhooks')
-    .description('send deliveries as a Git host would')
-    .addCommand(send());
+    .description('send deliveries as a Git host would, and see what they do')
+    .addCommand(send())
+    .addCommand(testCommand());
 }
 
 type SendOptions = Readonly<{

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-const PROVIDERS = [
+/** The Git hosts. */
+export const PROVIDERS = [
   'github',
   'gitlab',
   'bitbucket-cloud',
@@ -46,7 +47,8 @@ const FileOfSources = z.array(
   }),
 );
 
-const secretVariable = (provider: string): string =>
+/** The variable whose secrets make a source of the provider's name. */
+export const secretVariable = (provider: string): string =>
   `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
 
 export const SOURCE_VARIABLES: readonly string[] = [

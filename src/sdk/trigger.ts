@@ -51,13 +51,25 @@ export function matches(matchers: readonly TriggerMatcher[], trigger: Trigger): 
   return matchers.some((matcher) => matchesOne(matcher, trigger));
 }
 
-function matchesOne(matcher: TriggerMatcher, trigger: Trigger): boolean {
-  return Object.entries(matcher).every(([field, wanted]) => {
+const matchesOne = (matcher: TriggerMatcher, trigger: Trigger): boolean =>
+  matchFields(matcher, trigger).every(({ passes }) => passes);
+
+/** What a matcher wants of one field, and what the trigger has there. */
+export type FieldMatch = Readonly<{
+  field: keyof TriggerMatcher;
+  wanted: readonly string[];
+  value: string | null;
+  passes: boolean;
+}>;
+
+/** Each field that the matcher gives; it lets the trigger through when all of them pass. */
+export function matchFields(matcher: TriggerMatcher, trigger: Trigger): readonly FieldMatch[] {
+  return Object.entries(matcher).map(([name, given]) => {
     // `mistakeOfMatchers` lets no other field into a workflow.
-    const value = FIELDS[field as keyof TriggerMatcher](trigger);
-    return (
-      value !== null && (typeof wanted === 'string' ? wanted === value : wanted.includes(value))
-    );
+    const field = name as keyof TriggerMatcher;
+    const wanted = typeof given === 'string' ? [given] : given;
+    const value = FIELDS[field](trigger);
+    return { field, wanted, value, passes: value !== null && wanted.includes(value) };
   });
 }
 
