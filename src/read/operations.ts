@@ -17,13 +17,10 @@ export type ApiProjection = Readonly<{
 /** Every generation of every projection, with how far behind the log it is. */
 export function listProjections(database: Queryable): Promise<readonly ApiProjection[]> {
   return database.query(sql`
-    with log as (select coalesce(max(position), 0) as head from log.events)
-    select p.name, p.version, p.status, p.position::text as position, log.head::text as head,
-      greatest(log.head - p.position, 0)::int as lag,
-      coalesce(extract(epoch from clock_timestamp() -
-        (select e.recorded_at from log.events e where e.position = p.position + 1)), 0)::float8 as "lagSeconds",
-      p.events_per_second as "eventsPerSecond", p.error, p.updated_at as "updatedAt"
-    from read.projections p cross join log order by p.name, p.version`);
+    select name, version, status, position::text as position, head::text as head, lag::int as lag,
+      lag_seconds::float8 as "lagSeconds", events_per_second as "eventsPerSecond", error,
+      updated_at as "updatedAt"
+    from read.projections order by name, generation desc`);
 }
 
 export type ApiWorker = Readonly<{
@@ -57,7 +54,7 @@ export async function hasSeen(
   for (let waited = 0; ; waited += POLL_MS) {
     const rows = await database.query(sql`
       select 1 from read.projections
-      where name = ${projection} and status in ('LIVE', 'PAUSED') and position >= ${String(position)}::bigint`);
+      where name = ${projection} and live and position >= ${String(position)}::bigint`);
     if (rows.length > 0) return true;
     if (waited >= WAIT_MS) return false;
     await pause(POLL_MS);
