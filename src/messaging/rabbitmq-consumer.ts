@@ -123,7 +123,7 @@ export class RabbitmqConsumer {
   }
 
   private start(received: Received, signal: AbortSignal): void {
-    const delivery = this.delivery(received);
+    const delivery = this.delivery(received, signal);
     const context = { signal, logger: this.logger };
     const handling = handleDelivery(delivery, this.consumer, context).finally(() => {
       this.running.delete(handling);
@@ -140,7 +140,7 @@ export class RabbitmqConsumer {
     else this.startNext(signal);
   }
 
-  private delivery({ message, from }: Received): Delivery {
+  private delivery({ message, from }: Received, signal: AbortSignal): Delivery {
     const { queue } = this.consumer;
     const parcel = parcelOf(message);
     const deliveryCount = deliveryCountOf(message.properties);
@@ -149,8 +149,12 @@ export class RabbitmqConsumer {
       deliveryCount,
       deliveryLimit: this.deliveryLimit,
       ack: () => ifOpen(from, (channel) => channel.ack(message)),
-      // A reject counts as a delivery that failed; from RabbitMQ 4.3 on a nack does not.
-      retry: () => ifOpen(from, (channel) => channel.reject(message, true)),
+      retry: () => {
+        // What is rejected comes back to us before the channel is closed, and after what came instead of it.
+        if (this.keepsOrder && signal.aborted) return;
+        // A reject counts as a delivery that failed; from RabbitMQ 4.3 on a nack does not.
+        ifOpen(from, (channel) => channel.reject(message, true));
+      },
       bury: (reason) => this.publish(bury(parcel, { topology: this.topology, queue, reason })),
     };
   }

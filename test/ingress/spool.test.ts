@@ -400,7 +400,7 @@ describe('a request in flight', () => {
     const answer = await sending;
     isSpooled(answer);
     proxy.resume();
-    await direct(ingress);
+    await direct(ingress, randomUUID(), pullRequestBody());
     expect(await stored()).toHaveLength(3);
     expect(rows.map(({ jobs }) => jobs)).toContainEqual(jobsOf(answer));
     expect(await inOrder()).toHaveLength(3);
