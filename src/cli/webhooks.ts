@@ -5,21 +5,23 @@ import { Command } from 'commander';
 
 import { type Config, readConfig } from '../platform/config.ts';
 import { newId } from '../platform/ids.ts';
-import { runningStart } from '../platform/running-start.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { sampleSource } from '../processes/sample-source.ts';
+import { ingressOf, webhookAddress } from './ingress-address.ts';
 import { print, printJson } from './output.ts';
 import { samplePayload } from './sample-payload.ts';
 import { signedHeaders } from './signed-headers.ts';
 import { Usage } from './usage.ts';
+import { setupCommand } from './webhooks-setup.ts';
 import { testCommand } from './webhooks-test.ts';
 
 export function webhooksCommand(): Command {
   return new Command('webhooks')
-    .description('send deliveries as a Git host would, and see what they do')
+    .description('send deliveries as a Git host would, see what they do, and set hosts up')
     .addCommand(send())
-    .addCommand(testCommand());
+    .addCommand(testCommand())
+    .addCommand(setupCommand());
 }
 
 type SendOptions = Readonly<{
@@ -48,8 +50,7 @@ function send(): Command {
       const source = sourceOf(config, options);
       const { body, event } = await payloadOf(file, options, config);
       const headers = signedHeaders(source, { body, event, deliveryId: options.id ?? newId() });
-      const url = (options.url ?? ingressOf(config)).replace(/\/+$/, '');
-      const address = `${url.endsWith('/webhooks') ? url : `${url}/webhooks`}/${source.name}`;
+      const address = webhookAddress(options.url ?? ingressOf(config), source.name);
       const response = await post(address, { body, headers });
       const answer: unknown = await response.json();
       if (options.json) printJson({ status: response.status, ...(answer as object) });
@@ -100,6 +101,3 @@ async function payloadOf(
   if (event === undefined) throw new Usage('Give the event with --event, as --event pull_request');
   return { body: readFileSync(file), event };
 }
-
-const ingressOf = ({ dataDir, ingressPort }: Config): string =>
-  runningStart(dataDir)?.ingress ?? `http://127.0.0.1:${String(ingressPort)}`;

@@ -7,10 +7,15 @@ import type { WebhookSource } from '../platform/webhook-sources.ts';
 
 const FILE = 'github-webhook-secret';
 
-/** The secret that `start` made for the source `github`; null when it made none. */
-function madeSecret({ dataDir }: Pick<Config, 'dataDir'>): string | null {
+/** The file with the secret that `start` made for the source `github`; null when it made none. */
+export function madeSecretFile({ dataDir }: Pick<Config, 'dataDir'>): string | null {
   const path = join(dataDir, FILE);
-  return existsSync(path) ? readFileSync(path, 'utf8').trim() : null;
+  return existsSync(path) ? path : null;
+}
+
+function madeSecret(config: Pick<Config, 'dataDir'>): string | null {
+  const path = madeSecretFile(config);
+  return path === null ? null : readFileSync(path, 'utf8').trim();
 }
 
 /** A source `github` with a random secret that is kept in `DATA_DIR`, where none is configured. */
