@@ -13,6 +13,7 @@ import { spool as spoolQueue } from '../../src/messaging/topology.ts';
 import type { Transport } from '../../src/messaging/transport.ts';
 import { migrate } from '../../src/platform/migrate.ts';
 import { openStore } from '../../src/processes/spool.ts';
+import { Deployment, SECRET as DEPLOYMENT_SECRET } from '../support/deployment.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   type PrivatePostgres,
@@ -21,12 +22,14 @@ import {
   startPrivateRabbitmq,
 } from '../support/private-servers.ts';
 import { startProxy } from '../support/tcp-proxy.ts';
+import { deliver as deliverAsGithub } from '../support/webhooks.ts';
 import {
   type Answered,
   type TestIngress,
   planned,
   post,
   pullRequestBody,
+  pullRequestPayload,
   startIngress,
 } from './support/ingress.ts';
 import { type WorkerFile, workerFile } from './support/worker-file.ts';
@@ -507,5 +510,41 @@ describe('a spooled delivery that cannot be stored', () => {
       'A spooled delivery cannot be decompressed',
     ]);
     await direct(ingress);
+  });
+});
+
+describe('the role', () => {
+  test('starts, is ready and takes webhooks without Postgres, and stores them when it comes', async () => {
+    await freshDatabase();
+    await postgres.stop();
+    const deployment = await Deployment.open({ databaseUrl, rabbitmqUrl: rabbitmq.url });
+    toClose.push(() => deployment.close());
+    const role = deployment.start('ingress');
+    const { port: adminPort } = await role.logged('health and metrics are served');
+    const { port } = await role.logged('takes webhooks');
+    const ready = await fetch(`http://127.0.0.1:${String(adminPort)}/readyz`);
+    expect(ready.status).toBe(200);
+    const pullRequest = pullRequestPayload();
+    const answer = await deliverAsGithub(`http://127.0.0.1:${String(port)}`, pullRequest, {
+      event: 'pull_request',
+      secret: DEPLOYMENT_SECRET,
+    });
+    expect(answer.status).toBe(202);
+    const { spooled, jobs } = (await answer.json()) as { spooled: boolean; jobs: Job[] };
+    expect(spooled).toBe(true);
+
+    await postgres.start();
+    const [row] = await storedAll(1);
+    expect(row?.jobs).toEqual(jobs);
+    const metrics = await fetch(`http://127.0.0.1:${String(adminPort)}/metrics`);
+    expect(await metrics.text()).toContain(
+      'jobledger_deliveries_total{source="github",outcome="spooled"} 1',
+    );
+    await rabbitmq.stop();
+    await soon(async () => {
+      const answered = await fetch(`http://127.0.0.1:${String(adminPort)}/readyz`);
+      expect(await answered.json()).toMatchObject({ ready: true });
+    });
+    expect(await role.stop()).toBe(0);
   });
 });
