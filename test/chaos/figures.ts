@@ -90,7 +90,7 @@ function waits(history: History): readonly number[] {
 const ERROR = 50;
 
 /** What roles logged as an error: a server that is away is none. */
-export const loggedErrors = (instances: readonly Instance[]): Readonly<Record<string, number>> =>
+const loggedErrors = (instances: readonly Instance[]): Readonly<Record<string, number>> =>
   counted(
     instances.flatMap(({ slot, role }) =>
       role.log.filter(({ level }) => level >= ERROR).map(({ msg }) => `${slot}: ${msg}`),

@@ -36,7 +36,7 @@ export type History = Readonly<{
 export const JOB_FINAL: ReadonlySet<string> = new Set(FINAL_EVENTS);
 
 /** A query on the server itself, past the roles' network; on a new connection, as the server may have been killed. */
-export async function ask<Row>(databaseUrl: string, text: string): Promise<readonly Row[]> {
+async function ask<Row>(databaseUrl: string, text: string): Promise<readonly Row[]> {
   const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: 5_000 });
   client.on('error', () => {});
   try {
