@@ -65,11 +65,9 @@ function historyOf(facts: readonly Fact[], change: Partial<History> = {}): Histo
       id: `event ${String(index)}`,
       streamId: job,
       version,
-      ...{
-        position: BigInt(index + 1),
-        metadata: {},
-        recordedAt: at,
-      },
+      position: BigInt(index + 1),
+      metadata: {},
+      recordedAt: at,
     };
   }) as unknown as Recorded<JobEvent>[];
   const jobs = jobsOf({ events });
@@ -90,12 +88,10 @@ function historyOf(facts: readonly Fact[], change: Partial<History> = {}): Histo
         id: `delivery of ${id}`,
         workflow: workflowOf(facts, id),
         sha: 'f'.repeat(40),
-        ...{
-          branch: 'branch-1',
-          copies: 1,
-          cancelAfterMs: null,
-          signalAfterMs: null,
-        },
+        branch: 'branch-1',
+        copies: 1,
+        cancelAfterMs: null,
+        signalAfterMs: null,
       },
       answers: [{ status: 202, jobs: [{ id, workflow: workflowOf(facts, id) }] }],
       cancelled: null,
