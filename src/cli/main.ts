@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../platform/config.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { VERSION } from '../processes/version.ts';
+import { apiKeysCommand } from './apikeys.ts';
 import { deliveriesCommand } from './deliveries.ts';
 import { doctorCommand } from './doctor.ts';
 import { eventsCommand } from './events.ts';
@@ -36,6 +37,7 @@ for (const command of [
   deliveriesCommand(),
   webhooksCommand(),
   queuesCommand(),
+  apiKeysCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

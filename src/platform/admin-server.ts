@@ -37,12 +37,17 @@ export class AdminServer {
     });
   }
 
+  /** The port that it listens on. */
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
   /** Listens, and returns the port. */
   async start(): Promise<number> {
     const { host, port, logger } = this.options;
     this.server.listen(port, host);
     await once(this.server, 'listening');
-    const { port: actual } = this.server.address() as AddressInfo;
+    const actual = this.port;
     logger.info({ host, port: actual }, 'health and metrics are served');
     return actual;
   }

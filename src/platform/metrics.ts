@@ -13,6 +13,13 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly notAuthentic = new Counter({
+    name: 'jobledger_not_authentic_total',
+    help: 'Webhook deliveries that were not authentic, by the source and by the likeliest reason.',
+    labelNames: ['source', 'hint'] as const,
+    registers: [this.registry],
+  });
+
   readonly ingressSeconds = new Histogram({
     name: 'jobledger_ingress_seconds',
     help: 'From the first byte of a webhook delivery to its answer.',

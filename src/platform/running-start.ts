@@ -7,6 +7,8 @@ export type RunningStart = Readonly<{
   databaseUrl: string;
   dashboard: string;
   ingress: string;
+  /** Health and metrics. */
+  admin: string;
 }>;
 
 const pathOf = (dataDir: string): string => join(dataDir, 'running.json');

@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import { JobFinder, Planner } from '../ingress/graphql/ports.ts';
 import { Access } from '../platform/access.ts';
+import { followApiKeys, validKeys } from '../platform/api-keys.ts';
 import { pause } from '../platform/backoff.ts';
 import { Database } from '../platform/database.ts';
 import { jobIds } from '../read/job-list.ts';
@@ -32,6 +33,8 @@ export async function runApi(
   const replica = openReplica(core);
   const live = new LiveLog({ store, hints, logger });
   const readDatabase = replica ?? database;
+  const access = new Access(config.apiKeys);
+  access.replaceStored(await validKeys(database));
   const { app, close } = await createApi({
     read: new ReadSide({
       database: readDatabase,
@@ -42,7 +45,7 @@ export async function runApi(
     write: { store, database, findWaiting: (event, key) => findWaiting(database, event, key) },
     planner: new CatalogPlanner(catalog),
     jobs: new ReadModelJobFinder(readDatabase),
-    access: new Access(config.apiKeys),
+    access,
     database: readDatabase,
     logger,
   });
@@ -51,7 +54,11 @@ export async function runApi(
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
   setMaxListeners(0, until);
-  const following = Promise.all([live.run(until, head), countSubscribers(core, live, until)]);
+  const following = Promise.all([
+    live.run(until, head),
+    countSubscribers(core, live, until),
+    followApiKeys({ database, access, logger }, until),
+  ]);
   try {
     await app.listen(config.apiPort, host);
     const { port } = app.getHttpServer().address() as { port: number };

@@ -1,8 +1,13 @@
+import { once } from 'node:events';
+
 import { createClient } from 'graphql-ws';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 
 import { Access } from '../../src/platform/access.ts';
+import { createApiKey, revokeApiKey } from '../../src/platform/api-keys.ts';
+import { sql } from '../../src/platform/sql.ts';
+import { eventually } from '../support/eventually.ts';
 import { type Service, startService } from '../support/service.ts';
 
 describe('without keys', () => {
@@ -88,5 +93,47 @@ describe('with keys', () => {
     });
     expect(response.status).toBe(401);
     expect(await response.text()).toContain('UNAUTHENTICATED');
+  });
+});
+
+describe('with keys that the command line made', () => {
+  test('a key opens what its role may; when it is revoked, its sockets are closed', async () => {
+    const service = await startService();
+    const { database } = service.core;
+    const key = (await createApiKey(database, { name: 'bot', role: 'viewer' })) ?? '';
+    expect(await createApiKey(database, { name: 'bot', role: 'admin' })).toBeNull();
+    const status = async (authorization: string) =>
+      (
+        await fetch(`${service.api}/graphql`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', authorization },
+          body: '{"query":"{ __typename }"}',
+        })
+      ).status;
+    await eventually(
+      async () => {
+        expect(await status('Bearer wrong')).toBe(401);
+      },
+      { timeoutMs: 30_000 },
+    );
+    expect(await status(`Bearer ${key}`)).toBe(200);
+
+    const socket = new WebSocket(
+      `${service.api.replace('http', 'ws')}/graphql`,
+      'graphql-transport-ws',
+    );
+    await once(socket, 'open');
+    socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: key } }));
+    await once(socket, 'message');
+    const closed = once(socket, 'close');
+    expect(await revokeApiKey(database, 'bot')).toBe(true);
+    await createApiKey(database, { name: 'another', role: 'viewer' });
+    expect((await closed)[0]).toBe(4403);
+    expect(await status(`Bearer ${key}`)).toBe(401);
+    const [row] = await database.query<{ text: string }>(
+      sql`select key_sha256::text as text from access.api_keys`,
+    );
+    expect(row?.text).not.toContain(key);
+    await service.stop();
   });
 });

@@ -157,6 +157,7 @@ export class PrivateRabbitmq {
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
       // Idle schedulers that spin would take the processors from the tests.
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none',
+      ERL_CRASH_DUMP: join(folder, 'erl_crash.dump'),
       ERL_EPMD_PORT: String(epmd),
       ERL_EPMD_ADDRESS: '127.0.0.1',
     };

@@ -64,7 +64,10 @@ export function serveWebSocket(
 
 type Extra = Readonly<{
   request: IncomingMessage;
-  socket: { close: (code: number, reason: string) => void };
+  socket: {
+    close: (code: number, reason: string) => void;
+    once: (event: 'close', listener: () => void) => void;
+  };
 }>;
 
 function options(
@@ -79,10 +82,16 @@ function options(
       const { request, socket } = context.extra;
       const authorization =
         context.connectionParams?.['authorization'] ?? request.headers.authorization;
-      const viewer = api.access.identify(authorization, request.socket.remoteAddress);
-      if (typeof viewer !== 'string') return true;
-      socket.close(CloseCode.Forbidden, 'Forbidden');
-      return false;
+      const { remoteAddress } = request.socket;
+      const isKnown = (): boolean =>
+        typeof api.access.identify(authorization, remoteAddress) !== 'string';
+      const closeIfRevoked = (): void => {
+        if (!isKnown()) socket.close(CloseCode.Forbidden, 'Forbidden');
+      };
+      closeIfRevoked();
+      if (!isKnown()) return false;
+      socket.once('close', api.access.onChange(closeIfRevoked));
+      return true;
     },
     onSubscribe: (context, _id, payload) => {
       const { request, socket } = context.extra;
