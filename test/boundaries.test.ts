@@ -22,6 +22,8 @@ const OFFENCES: Readonly<Record<string, readonly [file: string, imports: string]
   'dispatch-imports': ['src/dispatch/bad.ts', '../workers/good.ts'],
   'workers-imports': ['src/workers/bad.ts', '../event-store/good.ts'],
   'workflows-imports': ['src/workflows/bad.ts', '../platform/good.ts'],
+  'testing-imports': ['src/testing/bad.ts', '../read/good.ts'],
+  'client-imports': ['src/client/bad.ts', '../events/good.ts'],
   'known-folder': ['src/utils/bad.ts', '../platform/good.ts'],
   pure: ['src/events/impure.ts', 'node:fs'],
   'framework-free': ['src/read/nest.ts', '@nestjs/common'],
