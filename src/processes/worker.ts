@@ -7,6 +7,7 @@ import { createAnalyser } from '../workflows/code-review/ast-analyser.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import type { Core } from './core.ts';
 import { openDoor } from './door.ts';
+import { reportEnds } from './report-ends.ts';
 import { VERSION } from './version.ts';
 
 export type WorkerRole = Readonly<{
@@ -38,7 +39,7 @@ export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSign
   });
   logger.info({ workflows: [...catalog.workflows.keys()] }, 'runs jobs');
   try {
-    await Promise.all([worker.run(signal), analyses.run(signal)]);
+    await Promise.all([worker.run(signal), analyses.run(signal), reportEnds(core, signal)]);
   } finally {
     await close();
   }

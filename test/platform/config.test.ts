@@ -145,6 +145,51 @@ test('API keys have a name, a role and a key', () => {
   ]);
 });
 
+test('a host is reported to when there is a token for it', () => {
+  const given = {
+    GITHUB_TOKEN: 'ghp_1',
+    GITLAB_TOKEN: 'glpat-1',
+    GITLAB_API_URL: 'https://gitlab.example/api/v4/',
+    BITBUCKET_CLOUD_TOKEN: 'me@acme.example:1',
+    BITBUCKET_DC_TOKEN: 'dc',
+    BITBUCKET_DC_API_URL: 'https://bitbucket.example/rest',
+    AZURE_REPOS_TOKEN: 'pat',
+    AZURE_REPOS_API_URL: 'https://dev.azure.com/acme',
+    FORGEJO_TOKEN: 'f',
+    GITEA_API_URL: 'https://gitea.example/api/v1',
+  };
+  expect(readConfig(given).reporting).toEqual({
+    github: { token: 'ghp_1', apiUrl: 'https://api.github.com' },
+    gitlab: { token: 'glpat-1', apiUrl: 'https://gitlab.example/api/v4' },
+    'bitbucket-cloud': { token: 'me@acme.example:1', apiUrl: 'https://api.bitbucket.org/2.0' },
+    'bitbucket-dc': { token: 'dc', apiUrl: 'https://bitbucket.example/rest' },
+    'azure-repos': { token: 'pat', apiUrl: 'https://dev.azure.com/acme' },
+    forgejo: { token: 'f', apiUrl: 'https://codeberg.org/api/v1' },
+  });
+});
+
+test('what cannot be reported with is a mistake, and no token is in it', () => {
+  const token = 'hunter2 hunter2';
+  const mistakes = mistakesOf({
+    GITHUB_TOKEN: token,
+    GITLAB_API_URL: 'gitlab.example',
+    GITEA_TOKEN: 'x',
+    GITEA_API_URL: 'https://me:secret@gitea.example/api/v1',
+    FORGEJO_API_URL: 'https://forgejo.example/api/v1?token=x',
+    AZURE_REPOS_TOKEN: 'x',
+    BITBUCKET_DC_TOKEN: 'x',
+  });
+  expect(mistakes.map((mistake) => mistake.split(':')[0])).toEqual([
+    'GITHUB_TOKEN',
+    'GITLAB_API_URL',
+    'BITBUCKET_DC_TOKEN',
+    'AZURE_REPOS_TOKEN',
+    'GITEA_API_URL',
+    'FORGEJO_API_URL',
+  ]);
+  expect(mistakes.join()).not.toMatch(/hunter2|secret/);
+});
+
 test('.env.example lists every variable, and no other', () => {
   const text = readFileSync(join(import.meta.dirname, '../../.env.example'), 'utf8');
   const listed = [...text.matchAll(/^(?:# )?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name);

@@ -27,31 +27,19 @@ export function createCodeReview(options: CodeReviewOptions = {}): Workflow {
     async run(ctx) {
       const reports = await reportsOf(ctx, settings.reporting);
       await reports?.begin();
-      try {
-        const { diff, analysis } = await review(ctx);
-        const note = await reports?.end(diff.headSha, reportOf(diff, analysis));
-        return { ...resultOf(diff, analysis), ...(note && { reporting: note }) };
-      } catch (error) {
-        await reports?.fail(error);
-        throw error;
-      }
+      const diff = await ctx.step('fetch-diff', async () => {
+        ctx.progress(5, 'Fetching the two commits');
+        // Loaded when it is needed: roles that only plan jobs never are.
+        const { fetchDiff } = await import('./fetch-diff.ts');
+        return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
+      });
+      const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
+      const note = await reports?.end(diff.headSha, reportOf(diff, analysis));
+      return { ...resultOf(diff, analysis), ...(note && { reporting: note }) };
     },
   });
   return Object.defineProperty(workflow, BUILT_IN, { value: true });
-
-  async function review(ctx: WorkflowContext): Promise<Reviewed> {
-    const diff = await ctx.step('fetch-diff', async () => {
-      ctx.progress(5, 'Fetching the two commits');
-      // Loaded when it is needed: roles that only plan jobs never are.
-      const { fetchDiff } = await import('./fetch-diff.ts');
-      return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
-    });
-    const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
-    return { diff, analysis };
-  }
 }
-
-type Reviewed = Readonly<{ diff: Diff; analysis: Analysis }>;
 
 /** Also when another copy of this package made it. */
 export const isCodeReview = (workflow: object): boolean => BUILT_IN in workflow;

@@ -154,6 +154,7 @@ describe.each(Object.entries(FAKE_HOSTS))('%s', (title, start) => {
 
   test('says why there could be no review, in one short line', async () => {
     const reason = `Too large:\n${'x'.repeat(500)}`;
+    await report({ state: 'pending' });
     await report({ state: 'failed', reason });
     const [shown = ''] = host.shown();
     expect(shown).toMatch(

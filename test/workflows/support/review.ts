@@ -71,6 +71,8 @@ export class FakeJob {
   readonly steps = new Map<string, unknown>();
   readonly answers: (JsonValue | null)[] = [];
   readonly requests: (WaitOptions & { event: string })[] = [];
+  /** From 1 to 5. */
+  attempt = 1;
   readonly #abort = new AbortController();
 
   constructor(
@@ -97,7 +99,7 @@ export class FakeJob {
         workflow: 'code-review',
         trigger: this.trigger,
         input: null,
-        attempt: 1,
+        attempt: this.attempt,
         maxAttempts: 5,
         correlationId: 'job-1',
       },

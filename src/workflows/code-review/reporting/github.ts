@@ -5,7 +5,7 @@ import { issueComments, setCommitStatus } from './github-shapes.ts';
 import { type HostClient, ownerAndName, path } from './host-client.ts';
 import { type Change, HostRefused } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
-import { NAME, type Outcome, type Status, isTakenAway } from './status.ts';
+import { NAME, type Outcome, type Status, isWithoutResult } from './status.ts';
 
 /**
  * github.com and GitHub Enterprise Server: a check run with annotations, one per job. Only GitHub Apps may write
@@ -76,7 +76,7 @@ async function isCheckRunSet(client: HostClient, change: Change, status: Status)
 async function setCheckRun(client: HostClient, change: Change, status: Status): Promise<boolean> {
   const [owner, name] = ownerAndName(change.repository);
   const run = await findRun(client, change);
-  if (isTakenAway(status.outcome) && run?.status !== 'in_progress') return run !== null;
+  if (isWithoutResult(status.outcome) && run?.status !== 'in_progress') return run !== null;
   if (status.outcome === 'pending' && run !== null) return true;
   const body = { ...progressOf(status.outcome), output: outputOf(status, run) };
   if (run !== null) {

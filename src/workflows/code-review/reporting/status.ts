@@ -65,8 +65,8 @@ export function oneLine(text: string, longest: number): string {
 type Current = Readonly<{ state: string; summary: string }>;
 
 /**
- * Sets a status of which the host keeps one per commit and name, unless it is set. What tells of a job that was
- * taken away replaces that job's own pending status and no other: by now there may be that of a newer job.
+ * Sets a status of which the host keeps one per commit and name, unless it is set. The end of a job without a result
+ * replaces that job's own pending status and no other: by now there may be that of a newer job.
  */
 export async function setOnce(
   status: Status,
@@ -82,9 +82,9 @@ export async function setOnce(
   const state = host.states[outcome];
   if (current?.state === state && current.summary === summary) return;
   const isOwn = current?.state === host.states.pending && current.summary === pendingSummary(jobId);
-  if (isTakenAway(outcome) && !isOwn) return;
+  if (isWithoutResult(outcome) && !isOwn) return;
   await host.write(state, current);
 }
 
-export const isTakenAway = (outcome: Outcome): boolean =>
-  outcome === 'superseded' || outcome === 'cancelled';
+export const isWithoutResult = (outcome: Outcome): boolean =>
+  outcome === 'superseded' || outcome === 'cancelled' || outcome === 'failed';
