@@ -216,7 +216,7 @@ function issueComments(repo: string, comments: FakeHost['comments'], isPaged: bo
   ] as const;
 }
 
-export async function fakeGitea(): Promise<FakeHost> {
+async function fakeGitea(): Promise<FakeHost> {
   const statuses: { id: number; status: string; context: string; description: string }[] = [];
   const comments: FakeHost['comments'] = [];
   const repo = '/repos/acme/shop';
@@ -260,7 +260,7 @@ export async function fakeGitea(): Promise<FakeHost> {
   };
 }
 
-export async function fakeGitlab(): Promise<FakeHost> {
+async function fakeGitlab(): Promise<FakeHost> {
   type Status = { id: number; name: string; status: string; description: string };
   const statuses: Status[] = [];
   const comments: FakeHost['comments'] = [];
@@ -347,7 +347,7 @@ function edit(comments: FakeHost['comments'], id: string | undefined, body: stri
 
 type BuildBody = { key: string; state: string; description: string; url?: string };
 
-export async function fakeBitbucketCloud(): Promise<FakeHost> {
+async function fakeBitbucketCloud(): Promise<FakeHost> {
   const builds = new Map<string, BuildBody>();
   let report: { annotations: Map<string, string> } | null = null;
   const comments: FakeHost['comments'] = [];
@@ -451,7 +451,7 @@ export async function fakeBitbucketCloud(): Promise<FakeHost> {
   };
 }
 
-export async function fakeBitbucketDc(): Promise<FakeHost> {
+async function fakeBitbucketDc(): Promise<FakeHost> {
   const builds = new Map<string, BuildBody>();
   const annotations: string[] = [];
   const comments: FakeHost['comments'] = [];
@@ -562,7 +562,7 @@ export async function fakeBitbucketDc(): Promise<FakeHost> {
   };
 }
 
-export async function fakeAzureRepos(): Promise<FakeHost> {
+async function fakeAzureRepos(): Promise<FakeHost> {
   type Status = {
     id: number;
     state: string;
