@@ -65,6 +65,8 @@ export class SpoolDrain {
       const failed = new AbortController();
       const until = linked(signal, failed.signal);
       const consumption = { ending: until.signal, end: () => failed.abort() };
+      // Else it would take what is put there from now on, and try in vain.
+      void outage.next(until.signal).then(consumption.end);
       await transport.consume(
         {
           queue: QUEUES.spool,
