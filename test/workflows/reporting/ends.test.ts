@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import type { Trigger } from '../../../src/events/trigger.ts';
 import { readConfig } from '../../../src/platform/config.ts';
 import { reportEnds } from '../../../src/processes/report-ends.ts';
+import { catalogOf } from '../../../src/processes/run-role.ts';
 import { createCodeReview } from '../../../src/workflows/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { engine, silent } from '../../workers/engine.ts';
@@ -88,6 +89,19 @@ test('a review that is cancelled while it waits is shown as cancelled', async ()
   const jobId = await pausedReview();
   await jobs.execute(jobId, { type: 'CancelJob', at, data: { reason: null } });
   await eventually(() => expect(host.shown()).toEqual(['cancelled: The review was cancelled']));
+});
+
+test('the workflows of a process report with the tokens of its configuration', async () => {
+  const config = {
+    ...readConfig({}),
+    dataDir: join(folder.path, 'data'),
+    cloneAllow: [`${git.url}/`],
+    reporting: { github: host.access },
+  };
+  const { workflows } = await catalogOf({ config, logger: silent });
+  const jobId = await jobs.request({ workflow: 'code-review', trigger });
+  await jobs.run(jobId, workflows.get('code-review')!);
+  expect(host.shown()).toEqual([`in_progress: Under review by job ${jobId}`]);
 });
 
 test('a review that fails is shown as failed, with the reason', async () => {

@@ -347,7 +347,7 @@ function edit(comments: FakeHost['comments'], id: string | undefined, body: stri
 
 type BuildBody = { key: string; state: string; description: string; url?: string };
 
-async function fakeBitbucketCloud(): Promise<FakeHost> {
+export async function fakeBitbucketCloud(): Promise<FakeHost> {
   const builds = new Map<string, BuildBody>();
   let report: { annotations: Map<string, string> } | null = null;
   const comments: FakeHost['comments'] = [];
@@ -451,7 +451,7 @@ async function fakeBitbucketCloud(): Promise<FakeHost> {
   };
 }
 
-async function fakeBitbucketDc(): Promise<FakeHost> {
+export async function fakeBitbucketDc(): Promise<FakeHost> {
   const builds = new Map<string, BuildBody>();
   const annotations: string[] = [];
   const comments: FakeHost['comments'] = [];
