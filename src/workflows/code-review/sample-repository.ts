@@ -62,14 +62,8 @@ async function make(folder: string, repository: string): Promise<Shas> {
     await git(['fast-import', '--quiet'], { input: SAMPLE });
     const made = await shasOf(aside);
     if (made === null) throw new Error(`The sample repository could not be made in ${folder}`);
-    await rm(repository, { recursive: true, force: true });
-    await rename(aside, repository);
+    await moveInto(aside, repository);
     return made;
-  } catch (error) {
-    // Another process may have moved its own into place meanwhile.
-    const theirs = await shasOf(repository);
-    if (theirs === null) throw error;
-    return theirs;
   } finally {
     await rm(aside, { recursive: true, force: true });
   }
@@ -78,4 +72,20 @@ async function make(folder: string, repository: string): Promise<Shas> {
 function gitIn(gitDir: string): Git {
   const env = { ...localEnvironment(settingsOf({})), GIT_DIR: gitDir };
   return (args, io) => runGit({ args, env, cwd: gitDir, signal: AbortSignal.timeout(MAKE_MS) }, io);
+}
+
+const MAX_MOVES = 5;
+
+/** Several processes may do so at once: one of them moves, and the others find a whole one. Only a broken one is removed. */
+async function moveInto(aside: string, repository: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await rename(aside, repository);
+      return;
+    } catch (error) {
+      if ((await shasOf(repository)) !== null) return;
+      if (tries === MAX_MOVES) throw error;
+      await rm(repository, { recursive: true, force: true });
+    }
+  }
 }
