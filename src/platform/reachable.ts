@@ -1,3 +1,5 @@
+import { DatabaseError } from 'pg';
+
 import { backoffMs, pause } from './backoff.ts';
 import type { Queryable } from './database.ts';
 import type { Logger } from './logger.ts';
@@ -24,6 +26,36 @@ export async function untilReachable(
     }
   }
   return false;
+}
+
+/**
+ * The answer to a question that a role has before it can begin: the database may go away again after it was reached,
+ * and the question is then asked anew. undefined when `signal` aborts first. Throws what waiting won't help.
+ */
+export async function untilAnswered<T>(
+  ask: () => Promise<T>,
+  { signal, logger }: Options,
+): Promise<T | undefined> {
+  for (let tries = 1; !signal.aborted; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      logger.warn({ err: error, tries }, 'the database went away before it answered: asking again');
+      await pause(backoffMs(tries), signal);
+    }
+  }
+  return undefined;
+}
+
+const NETWORK = /^(?:ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN)/;
+
+/** Connection lost, no resources, shut down or starting, I/O error; or what Node and the driver say of a lost one. */
+function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof DatabaseError) return /^(?:08|53|57|58)/.test(error.code ?? '');
+  if ('code' in error) return NETWORK.test(String(error.code));
+  return /^(?:Connection terminated|timeout |Client has encountered)/.test(error.message);
 }
 
 /** Class 28 is a wrong account or password, 3D000 an unknown database. */

@@ -6,6 +6,7 @@ import { Access } from '../platform/access.ts';
 import { followApiKeys, validKeys } from '../platform/api-keys.ts';
 import { pause } from '../platform/backoff.ts';
 import { Database } from '../platform/database.ts';
+import { untilAnswered } from '../platform/reachable.ts';
 import { jobIds } from '../read/job-list.ts';
 import { LiveLog } from '../read/live/live-log.ts';
 import { ReadSide } from '../read/read-side.ts';
@@ -30,11 +31,16 @@ export async function runApi(
   signal: AbortSignal,
 ): Promise<void> {
   const { config, database, store, hints, logger, transport } = core;
+  const waiting = { signal, logger };
+  const keys = await untilAnswered(() => validKeys(database), waiting);
+  // Before the first subscriber: what it reads of the past and what it is given live have to meet.
+  const head = await untilAnswered(() => store.head(), waiting);
+  if (keys === undefined || head === undefined) return;
   const replica = openReplica(core);
   const live = new LiveLog({ store, hints, logger });
   const readDatabase = replica ?? database;
   const access = new Access(config.apiKeys);
-  access.replaceStored(await validKeys(database));
+  access.replaceStored(keys);
   const { app, close } = await createApi({
     read: new ReadSide({
       database: readDatabase,
@@ -49,8 +55,6 @@ export async function runApi(
     database: readDatabase,
     logger,
   });
-  // Before the first subscriber: what it reads of the past and what it is given live have to meet.
-  const head = await store.head();
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
   setMaxListeners(0, until);

@@ -8,7 +8,7 @@ import { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { migrate, requireMigrated } from '../platform/migrate.ts';
-import { untilReachable } from '../platform/reachable.ts';
+import { untilAnswered, untilReachable } from '../platform/reachable.ts';
 
 export type RoleName = 'ingress' | 'api' | 'worker' | 'projector' | 'start';
 
@@ -70,13 +70,12 @@ export async function withCore(
   let transport: Transport | null = null;
   try {
     transport = await options.openTransport();
-    const isThere = await untilReachable(database, {
-      signal: patience(options, transport),
-      logger,
-    });
+    const waiting = { signal: patience(options, transport), logger };
+    const isThere =
+      (await untilReachable(database, waiting)) &&
+      (await untilAnswered(() => upToDate(role, database), waiting)) === true;
     if (options.stopping.aborted) return;
-    if (isThere) await (role === 'start' ? migrate(databaseUrl) : requireMigrated(database));
-    else logger.warn('starts without its database: deliveries go to the spool');
+    if (!isThere) logger.warn('starts without its database: deliveries go to the spool');
     const hinting = hints.run(ended.signal);
     await work({ config, databaseUrl, logger, metrics, database, store, hints, transport });
     ended.abort();
@@ -87,6 +86,11 @@ export async function withCore(
     await lane.close();
     await database.close();
   }
+}
+
+async function upToDate(role: RoleName, database: Database): Promise<true> {
+  await (role === 'start' ? migrate(database.url) : requireMigrated(database));
+  return true;
 }
 
 /** Aborts when the database is waited for no longer. */

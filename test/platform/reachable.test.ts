@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { Database } from '../../src/platform/database.ts';
 import { createLogger } from '../../src/platform/logger.ts';
-import { untilReachable } from '../../src/platform/reachable.ts';
+import { untilAnswered, untilReachable } from '../../src/platform/reachable.ts';
 import { sql } from '../../src/platform/sql.ts';
 import { type PrivatePostgres, startPrivatePostgres } from '../support/private-servers.ts';
 
@@ -33,7 +33,7 @@ test('a role that starts before its database waits for it', async () => {
   await withDatabase(server.url, async (database) => {
     const reached = untilReachable(database, { signal, logger });
     await server.start();
-    await expect(reached).resolves.toBeUndefined();
+    await expect(reached).resolves.toBe(true);
     expect(await database.query(sql`select 1 as n`)).toEqual([{ n: 1 }]);
   });
 });
@@ -43,7 +43,7 @@ test('a stop ends the wait', async () => {
     const stop = new AbortController();
     const waiting = untilReachable(database, { signal: stop.signal, logger });
     stop.abort();
-    await expect(waiting).resolves.toBeUndefined();
+    await expect(waiting).resolves.toBe(false);
   });
 });
 
@@ -54,5 +54,41 @@ test('a database that does not exist is not waited for', async () => {
     await expect(untilReachable(database, { signal, logger })).rejects.toThrow(
       'database "nowhere" does not exist',
     );
+  });
+});
+
+test('a question that the database did not live to answer is asked again', async () => {
+  await withDatabase(server.url, async (database) => {
+    await database.query(sql`select 1`);
+    let asked = 0;
+    const answer = untilAnswered(
+      () => {
+        asked += 1;
+        return database.query(
+          sql`select ${asked}::int as n, pg_sleep(${asked === 1 ? 60 : 0})::text`,
+        );
+      },
+      { signal, logger },
+    );
+    await server.kill();
+    await server.start();
+    const [row] = (await answer) ?? [];
+    expect(row?.['n']).toBe(asked);
+    expect(asked).toBeGreaterThan(1);
+  });
+});
+
+test('a question that is wrong is asked once', async () => {
+  await withDatabase(server.url, async (database) => {
+    const wrong = untilAnswered(() => database.query(sql`select nothing`), { signal, logger });
+    await expect(wrong).rejects.toThrow('column "nothing" does not exist');
+    const refused = untilAnswered(
+      () => Promise.reject(new Error('The database lacks a migration')),
+      {
+        signal,
+        logger,
+      },
+    );
+    await expect(refused).rejects.toThrow('lacks a migration');
   });
 });
