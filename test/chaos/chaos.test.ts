@@ -16,6 +16,7 @@ import {
   readShown,
   untilProjected,
   untilSettled,
+  untilStored,
 } from './history.ts';
 import { Load } from './load.ts';
 import { type PlannedFault, describeFault, planDeliveries, planFaults } from './plan.ts';
@@ -58,9 +59,16 @@ test(
     await cluster.start();
 
     const begun = performance.now();
-    load = new Load(cluster);
+    const hosts = new Load(cluster);
+    load = hosts;
+    const { databaseUrl } = cluster;
+    cluster.beforeWipe = (wipe) =>
+      hosts.still(async () => {
+        await untilStored(databaseUrl, hosts.accepted, SETTLE_MS);
+        await wipe();
+      });
     const over = new AbortController();
-    const loading = load.run(
+    const loading = hosts.run(
       planDeliveries({ seed, seconds, perSecond: DELIVERIES_PER_SECOND }),
       over.signal,
     );
@@ -77,7 +85,7 @@ test(
     const settledAt = performance.now();
 
     const exits = await cluster.stop();
-    const history = await historyOf(cluster, load);
+    const history = await historyOf(cluster, hosts);
     const figures = figuresOf({
       history,
       instances: cluster.instances,
@@ -86,7 +94,7 @@ test(
       settledAfterMs: settledAt - lastFaultAt,
     });
     tell(inspect(figures, { depth: 4, breakLength: 100 }));
-    expect([...violations(history), ...load.strange, ...cluster.endedByThemselves]).toEqual([]);
+    expect([...violations(history), ...hosts.strange, ...cluster.endedByThemselves]).toEqual([]);
     expect(
       Object.keys(figures.loggedErrors).filter((error) => /bug|fault of ours/.test(error)),
     ).toEqual([]);

@@ -30,6 +30,11 @@ export class Cluster {
   readonly instances: Instance[] = [];
   /** Processes that ended though nobody had killed them. */
   readonly endedByThemselves: string[] = [];
+  /**
+   * What a disk may be lost for: while Postgres is away, RabbitMQ's has deliveries that are nowhere else, and nobody
+   * promises to bear the loss of both at once.
+   */
+  beforeWipe: (wipe: () => Promise<void>) => Promise<void> = (wipe) => wipe();
   private readonly keeping: Promise<void>[] = [];
   /** Faults of one process or server wait for each other. */
   private readonly turns = new Map<Slot | Server, Promise<void>>();
@@ -150,7 +155,9 @@ export class Cluster {
       case 'kill-server':
         return this.restart(fault.server, fault.downMs, () => this.servers[fault.server].kill());
       case 'wipe':
-        return this.restart(fault.server, fault.downMs, () => this.servers[fault.server].wipe());
+        return this.restart(fault.server, fault.downMs, () =>
+          this.beforeWipe(() => this.servers[fault.server].wipe()),
+        );
     }
   }
 

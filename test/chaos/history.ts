@@ -107,6 +107,22 @@ export async function untilSettled(databaseUrl: string, timeoutMs: number): Prom
   );
 }
 
+/** Resolves when each of these deliveries is in Postgres, and none waits in the spool. */
+export async function untilStored(
+  databaseUrl: string,
+  ids: readonly string[],
+  timeoutMs: number,
+): Promise<void> {
+  await eventually(
+    async () => {
+      const stored = new Set((await readDeliveries(databaseUrl)).map((row) => row.deliveryId));
+      const missing = ids.filter((id) => !stored.has(id));
+      if (missing.length > 0) throw new Error(`Accepted, and not stored: ${missing.join(', ')}`);
+    },
+    { timeoutMs, everyMs: 100 },
+  );
+}
+
 /** Resolves when all live projections have read all of the log. */
 export async function untilProjected(databaseUrl: string, timeoutMs: number): Promise<void> {
   await eventually(

@@ -29,12 +29,36 @@ export class Load {
   /** Answers that no fault explains. */
   readonly strange: string[] = [];
   private readonly begun = performance.now();
+  private held: Promise<void> | null = null;
+  private underWay = 0;
 
   constructor(private readonly urls: Readonly<{ ingress: string; api: string }>) {}
 
   /** Resolves when everything was answered, which may take until the last fault is over; or the signal aborts. */
   async run(planned: readonly PlannedDelivery[], signal: AbortSignal): Promise<void> {
     await Promise.all(planned.map((delivery) => this.play(delivery, signal)));
+  }
+
+  /** The ids of all deliveries that were accepted. */
+  get accepted(): readonly string[] {
+    return this.sent.flatMap(({ planned, answers }) =>
+      answers.some((answer) => answer !== 'none' && answer.status < 300) ? [planned.id] : [],
+    );
+  }
+
+  /** No delivery is sent, and none is on its way, while `work` runs. */
+  async still(work: () => Promise<void>): Promise<void> {
+    let release = (): void => {};
+    this.held = new Promise((resolve) => {
+      release = resolve;
+    });
+    try {
+      while (this.underWay > 0) await sleep(20);
+      await work();
+    } finally {
+      this.held = null;
+      release();
+    }
   }
 
   private async play(planned: PlannedDelivery, signal: AbortSignal): Promise<void> {
@@ -56,7 +80,10 @@ export class Load {
     const { id, workflow, sha, branch } = planned;
     const payload = push(`chaos/${workflow}`, { after: sha, ref: `refs/heads/${branch}` });
     while (!signal.aborted) {
+      await this.held;
+      this.underWay += 1;
       const answer = await answered(this.urls.ingress, payload, id);
+      this.underWay -= 1;
       answers.push(answer);
       if (answer !== 'none' && answer.status < 300) return answer.jobs[0]?.id;
       if (answer !== 'none' && answer.status !== 503) {

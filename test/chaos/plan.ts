@@ -103,11 +103,7 @@ function spread(
 }
 
 function draws(random: Random, leaseMs: number) {
-  // Most of what can go wrong goes wrong with a worker.
-  const kill = (): Fault => ({
-    kind: 'kill',
-    slot: random.pick([...SLOTS, 'worker-1', 'worker-2'] as const),
-  });
+  const kill = (): Fault => ({ kind: 'kill', slot: random.pick(SLOTS) });
   const freeze = (): Fault => ({
     kind: 'freeze',
     slot: random.pick(SLOTS.filter((slot) => slot !== 'ingress' && slot !== 'api')),
