@@ -11,7 +11,7 @@ import { type TcpProxy, startProxy } from '../support/tcp-proxy.ts';
 import { Gate, Inbox, within } from './inbox.ts';
 
 // A server takes some ten seconds to come back, on a busy machine more.
-vi.setConfig({ testTimeout: 90_000 });
+vi.setConfig({ testTimeout: 180_000 });
 
 const logger = createLogger('fatal', 'test');
 const PATIENCE_MS = 90_000;
