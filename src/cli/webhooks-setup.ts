@@ -75,11 +75,7 @@ function sourceOf(
   if (known !== undefined && known.provider !== provider) {
     throw new Usage(`The source "${name}" is of ${known.provider}, not of ${provider}`);
   }
-  if (name === provider) {
-    const made = provider === 'github' && known === undefined ? madeSecretFile(config) : null;
-    const from = made === null ? secretVariable(provider) : `the file ${made}`;
-    return { name, from, isSet: known !== undefined || made !== null };
-  }
+  if (name === provider) return usualSource(config, provider);
   if (known === undefined) {
     const names = sources.filter((each) => each.provider === provider).map((each) => each.name);
     throw new Usage(
@@ -88,6 +84,14 @@ function sourceOf(
   }
   const from = `the file that WEBHOOK_SOURCES names, the first one of "${name}"`;
   return { name, from, isSet: true };
+}
+
+/** The source that a variable makes, or for `start` a file. */
+function usualSource(config: Config, provider: WebhookSource['provider']): Configured {
+  const isConfigured = config.sources.some((each) => each.name === provider);
+  const made = provider === 'github' && !isConfigured ? madeSecretFile(config) : null;
+  const from = made === null ? secretVariable(provider) : `the file ${made}`;
+  return { name: provider, from, isSet: isConfigured || made !== null };
 }
 
 function warnings(url: string, provider: WebhookSource['provider']): readonly string[] {

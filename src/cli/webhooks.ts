@@ -13,6 +13,7 @@ import { print, printJson } from './output.ts';
 import { samplePayload } from './sample-payload.ts';
 import { signedHeaders } from './signed-headers.ts';
 import { Usage } from './usage.ts';
+import { listenCommand } from './webhooks-listen.ts';
 import { setupCommand } from './webhooks-setup.ts';
 import { testCommand } from './webhooks-test.ts';
 
@@ -21,7 +22,8 @@ export function webhooksCommand(): Command {
     .description('send deliveries as a Git host would, see what they do, and set hosts up')
     .addCommand(send())
     .addCommand(testCommand())
-    .addCommand(setupCommand());
+    .addCommand(setupCommand())
+    .addCommand(listenCommand());
 }
 
 type SendOptions = Readonly<{

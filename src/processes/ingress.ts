@@ -1,11 +1,8 @@
-import { pathToFileURL } from 'node:url';
-import { join, resolve } from 'node:path';
-
 import { createIngress } from '../ingress/ingress.module.ts';
-import type { Config } from '../platform/config.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import { aborted } from './aborted.ts';
 import type { Core } from './core.ts';
+import { localClones } from './local-clones.ts';
 import { openStore } from './spool.ts';
 
 export type IngressRole = Readonly<{
@@ -34,6 +31,9 @@ export async function runIngress(
       countDelivery: (source, outcome) => {
         metrics.deliveries.inc({ source, outcome });
       },
+      countNotAuthentic: (source, hint) => {
+        metrics.notAuthentic.inc({ source, hint });
+      },
       observeSeconds: (seconds) => {
         metrics.ingressSeconds.observe(seconds);
       },
@@ -49,10 +49,4 @@ export async function runIngress(
     await app.close();
     await close();
   }
-}
-
-/** The folders whose repositories a webhook may name: the sample's, and those that CLONE_ALLOW names. */
-function localClones({ dataDir, cloneAllow }: Config): readonly string[] {
-  const sample = `${pathToFileURL(resolve(join(dataDir, 'sample'))).href}/`;
-  return [sample, ...(cloneAllow ?? []).filter((prefix) => prefix.startsWith('file:'))];
 }

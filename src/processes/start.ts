@@ -50,7 +50,7 @@ export async function start(given: Config, onReady: (addresses: Addresses) => vo
 async function runAll(
   given: Core,
   stopping: AbortSignal,
-  onReady: (addresses: Addresses) => void,
+  onReady: (addresses: Addresses & Readonly<{ admin: string }>) => void,
 ): Promise<void> {
   // `openTransport` always gives one here.
   const core = given as Core & Readonly<{ transport: Transport }>;
@@ -58,7 +58,10 @@ async function runAll(
   const failed = new AbortController();
   const signal = AbortSignal.any([stopping, failed.signal]);
   setMaxListeners(0, signal);
-  const roles = await runRoles(core, signal, onReady);
+  const address = `http://${shown(core.config.host ?? '127.0.0.1')}:${String(admin.port)}/`;
+  const roles = await runRoles(core, signal, (addresses) => {
+    onReady({ ...addresses, admin: address });
+  });
   // A role that cannot begin, because its port is taken, ends the others too.
   for (const role of roles) {
     role.catch(() => {

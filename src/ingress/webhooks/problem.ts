@@ -1,3 +1,5 @@
+import type { Hint } from './diagnose.ts';
+
 /** Every way in which the ingress refuses a request. Hosts act on the status, people read the rest. */
 const PROBLEMS = {
   malformed: { status: 400, title: 'The request is malformed' },
@@ -34,6 +36,8 @@ export class Refused extends Error {
     readonly problem: ProblemName,
     readonly detail: string,
     readonly headers: Readonly<Record<string, string>> = {},
+    /** What operators are told beside; never sent. */
+    readonly hint: Hint | null = null,
   ) {
     super(detail);
   }

@@ -5,6 +5,7 @@ import type { WebhookSource } from '../../platform/webhook-sources.ts';
 import type { ReceivedDelivery } from '../../write/door.ts';
 import { AddressList } from './address-list.ts';
 import { bodyFormat } from './content-type.ts';
+import { type Hint, diagnose } from './diagnose.ts';
 import { type Interpretation, type ReadDelivery, uninterpreted } from './interpret.ts';
 import type { InterpretOrder } from './interpreter.ts';
 import { type DeliveryPlan, type Plan, planJobs } from './plan-jobs.ts';
@@ -71,7 +72,9 @@ export class Receiver {
     const now = this.parts.clock();
     const secrets = activeSecrets(this.parts.source, now);
     const verdict = this.provider.verify({ headers, body, format, secrets, now });
-    if (verdict === 'not-authentic') throw this.notAuthentic();
+    if (verdict === 'not-authentic') {
+      throw this.notAuthentic(diagnose(this.parts.source, { headers, body, format, now }));
+    }
     if (verdict === 'unsigned-ping') return unsignedPing();
     this.assertWithinRate(now);
     const read = await this.interpret({ provider: this.provider.name, headers, body, format });
@@ -79,12 +82,13 @@ export class Receiver {
     return answerTo(delivery, await this.store(delivery));
   }
 
-  private notAuthentic(): Refused {
+  private notAuthentic(hint: Hint): Refused {
     const { challenge } = this.provider;
     return new Refused(
       'not-authentic',
       'The delivery is not signed with a secret of this source: check that both sides have the same one',
       challenge === null ? {} : { 'www-authenticate': challenge },
+      hint,
     );
   }
 
@@ -186,6 +190,6 @@ function unsignedPing(): Received {
   const reason = 'A ping without a signature: the hook reaches us, and nothing was stored';
   return {
     answer: jsonAnswer(200, { deliveryId: null, duplicate: false, jobs: [], reason }),
-    outcome: 'ignored',
+    outcome: 'unsigned-ping',
   };
 }

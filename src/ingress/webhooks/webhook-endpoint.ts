@@ -2,10 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Logger } from '../../platform/logger.ts';
 import { type BodyReader, SenderGone } from './body-reader.ts';
+import type { Hint } from './diagnose.ts';
 import type { IngressMetrics } from './ingress-metrics.ts';
-import { REFUSALS, Refused, problemAnswer } from './problem.ts';
+import { type Answer, REFUSALS, Refused, problemAnswer } from './problem.ts';
 import type { Headers } from './provider.ts';
-import type { Received, Receiver } from './receive.ts';
+import type { Receiver } from './receive.ts';
 import { sendAnswer } from './send-answer.ts';
 
 export type EndpointParts = Readonly<{
@@ -16,6 +17,12 @@ export type EndpointParts = Readonly<{
   logger: Logger;
 }>;
 
+/** What became of a request; no answer when nobody waits for it. */
+type Outcome = Readonly<{ outcome: string; answer: Answer | null; hint: Hint | null }>;
+
+type Logged = Pick<Outcome, 'outcome' | 'hint'> &
+  Readonly<{ status: number | undefined; seconds: number }>;
+
 /** Connects Node's requests to the receivers. Answers every request whose sender still listens; never throws. */
 export class WebhookEndpoint {
   private readonly refused = new Map<string, Readonly<{ since: number; unlogged: number }>>();
@@ -24,24 +31,25 @@ export class WebhookEndpoint {
 
   async handle(source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const start = performance.now();
-    const { outcome, answer } = await this.receive(source, request, response);
+    const { outcome, answer, hint } = await this.receive(source, request, response);
     if (answer !== null) sendAnswer(request, response, answer);
     const { metrics, receivers } = this.parts;
     const seconds = (performance.now() - start) / 1000;
     const label = receivers.has(source) ? source : 'unknown';
     metrics.countDelivery(label, outcome);
+    if (hint !== null) metrics.countNotAuthentic(label, hint);
     metrics.observeSeconds(seconds);
-    this.log(label, outcome, { status: answer?.status, seconds });
+    this.log(label, { outcome, hint, status: answer?.status, seconds });
   }
 
   /** Anybody can have requests refused, so of each kind of refusal one a second is logged. */
-  private log(source: string, outcome: string, more: object): void {
+  private log(source: string, { hint, ...fate }: Logged): void {
     const { logger } = this.parts;
-    if (!REFUSALS.has(outcome)) {
-      logger.info({ source, outcome, ...more }, 'delivery');
+    if (!REFUSALS.has(fate.outcome)) {
+      logger.info({ source, ...fate }, 'delivery');
       return;
     }
-    const kind = `${source} ${outcome}`;
+    const kind = `${source} ${fate.outcome} ${hint ?? ''}`;
     const now = performance.now();
     const { since, unlogged } = this.refused.get(kind) ?? { since: -Infinity, unlogged: 0 };
     if (now - since < 1000) {
@@ -49,19 +57,22 @@ export class WebhookEndpoint {
       return;
     }
     this.refused.set(kind, { since: now, unlogged: 0 });
-    logger.warn({ source, outcome, unlogged, ...more }, 'delivery refused');
+    logger.warn(
+      { source, ...fate, unlogged, ...(hint === null ? {} : { hint }) },
+      'delivery refused',
+    );
   }
 
   private async receive(
     source: string,
     request: IncomingMessage,
     response: ServerResponse,
-  ): Promise<Pick<Received, 'outcome'> & { answer: Received['answer'] | null }> {
+  ): Promise<Outcome> {
     try {
       const receiver = this.parts.receivers.get(source);
       if (receiver === undefined)
         throw new Refused('unknown-path', 'There is no such webhook source');
-      return await receiver.receive({
+      const received = await receiver.receive({
         headers: flat(request),
         remoteAddress: request.socket.remoteAddress ?? '',
         withBody: (bytes, use) => {
@@ -72,11 +83,12 @@ export class WebhookEndpoint {
           return this.parts.bodies.withBody(request, limits, use);
         },
       });
+      return { ...received, hint: null };
     } catch (error) {
       if (error instanceof Refused) {
-        return { outcome: error.problem, answer: problemAnswer(error) };
+        return { outcome: error.problem, answer: problemAnswer(error), hint: error.hint };
       }
-      if (error instanceof SenderGone) return { outcome: 'sender-gone', answer: null };
+      if (error instanceof SenderGone) return { outcome: 'sender-gone', answer: null, hint: null };
       this.parts.logger.error({ err: error }, 'A request met a fault of ours: this is a bug');
       const refused = new Refused(
         'unavailable',
@@ -85,7 +97,7 @@ export class WebhookEndpoint {
           'retry-after': '5',
         },
       );
-      return { outcome: refused.problem, answer: problemAnswer(refused) };
+      return { outcome: refused.problem, answer: problemAnswer(refused), hint: null };
     }
   }
 }

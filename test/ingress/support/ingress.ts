@@ -38,10 +38,15 @@ export const plan: IngressOptions['plan'] = ({ event, action }) =>
 
 export class RecordingMetrics implements IngressMetrics {
   readonly counted: string[] = [];
+  readonly hints: string[] = [];
   readonly seconds: number[] = [];
 
   countDelivery(name: string, outcome: string): void {
     this.counted.push(`${name} ${outcome}`);
+  }
+
+  countNotAuthentic(name: string, hint: string): void {
+    this.hints.push(`${name} ${hint}`);
   }
 
   observeSeconds(seconds: number): void {
