@@ -172,7 +172,7 @@ describe.each(Object.entries(FAKE_HOSTS))('%s', (title, start) => {
 
   test('is bounded, however much there is to say', async () => {
     const many = Array.from({ length: 500 }, (_, index) =>
-      finding(index + 1, { message: 'm'.repeat(5000), file: `src/${'f'.repeat(900)}.ts` }),
+      finding(index + 1, { message: '*'.repeat(5000), file: `src/${'f'.repeat(900)}.ts` }),
     );
     await report(finished(many));
     const { body = '' } = host.comments[0] ?? {};

@@ -70,6 +70,14 @@ test('GitHub: a check run is found behind those of many other jobs', async () =>
   expect(host.runs.filter(({ conclusion }) => conclusion !== null)).toEqual([own]);
 });
 
+test('GitHub: an announcement that is late opens no check run again', async () => {
+  const host = started(await fakeGithub());
+  const reporter = reporterFor('github', host);
+  await reporter.report(changeOf(host), found(3), signal);
+  await reporter.report(changeOf(host), { state: 'pending' }, signal);
+  expect(host.shown()).toEqual(['failure: 1 finding (1 error) in 1 changed file']);
+});
+
 test('GitHub: as many annotations as one request takes, and all of them at once', async () => {
   const host = started(await fakeGithub());
   const lines = Array.from({ length: 120 }, (_, index) => index + 1);
