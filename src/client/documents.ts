@@ -1,0 +1,36 @@
+/** What the client asks for: every field of the types in `types.ts`. */
+
+const JOB = `
+  id workflow status concurrencyKey priority attempt maxAttempts requestedAt startedAt finishedAt updatedAt
+  nextAttemptAt result supersededBy workerId correlationId version position
+  trigger {
+    provider source deliveryId event action ref headSha baseSha sender
+    repository { fullName url cloneUrl }
+    pullRequest { number title url headRepository baseBranch baseSha }
+  }
+  waitingFor { event key until }
+  error { message name classification attempt at }
+  steps { name status attempt startedAt finishedAt output error }
+  progress { percent message at }`;
+
+const EVENT = 'id position jobId version type data causationId correlationId recordedAt';
+
+const ERRORS = 'errors { code message field }';
+
+export const DOCUMENTS = {
+  job: `query ($id: ID!) { job(id: $id) { ${JOB} } }`,
+  head: 'query { projections { head } }',
+  requestJob: `mutation ($input: RequestJobInput!) {
+    requestJob(input: $input) { job { ${JOB} } ${ERRORS} } }`,
+  cancelJob: `mutation ($id: ID!, $reason: String, $expectedVersion: Int) {
+    cancelJob(id: $id, reason: $reason, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
+  retryJob: `mutation ($id: ID!, $fromStep: String, $expectedVersion: Int) {
+    retryJob(id: $id, fromStep: $fromStep, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
+  resumeJob: `mutation ($id: ID!, $payload: JSON, $expectedVersion: Int) {
+    resumeJob(id: $id, payload: $payload, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
+  sendSignal: `mutation ($event: String!, $key: String, $payload: JSON, $id: ID) {
+    sendSignal(event: $event, key: $key, payload: $payload, id: $id) { resumed stored ${ERRORS} } }`,
+  jobUpdated: `subscription ($id: ID!) { jobUpdated(id: $id) { ${JOB} } }`,
+  jobEvents: `subscription ($after: Position, $types: [String!], $jobId: ID) {
+    jobEvents(after: $after, types: $types, jobId: $jobId) { ${EVENT} } }`,
+} as const;
