@@ -13,7 +13,7 @@ export type Parcel = Readonly<{
 }>;
 
 /** The content of a message is not JSON: no consumer can handle it. */
-export class Unreadable extends Error {
+class Unreadable extends Error {
   override readonly name = 'Unreadable';
 }
 

@@ -36,7 +36,7 @@ async function declareQueue(
 }
 
 /** These are fixed when the queue is created: another value here needs a queue of another name, or a migration by hand. */
-export function queueArguments(
+function queueArguments(
   { name, deliveryLimit, singleActiveConsumer }: QueueDefinition,
   { deadLetters }: Topology,
 ): Readonly<Record<string, unknown>> {

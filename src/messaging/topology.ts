@@ -20,7 +20,7 @@ export type QueueDefinition = Readonly<{
 
 export type Destination = Readonly<{ exchange: string; routingKey: string }>;
 
-export const EXCHANGES = {
+const EXCHANGES = {
   jobs: 'workflow.jobs',
   events: 'workflow.events',
   dead: 'workflow.dlx',

@@ -9,12 +9,12 @@ export async function followJob(api: string, id: string): Promise<readonly SeenJ
     url: `${api.replace('http', 'ws')}/graphql`,
     webSocketImpl: WebSocket,
   });
-  const query =
+  const text =
     'subscription ($id: ID!) { jobUpdated(id: $id) { status version result error { message classification } } }';
   const seen: SeenJob[] = [];
   try {
     for await (const { data } of client.iterate<{ jobUpdated: SeenJob }>({
-      query,
+      query: text,
       variables: { id },
     })) {
       if (data) seen.push(data.jobUpdated);
