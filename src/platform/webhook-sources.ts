@@ -24,7 +24,28 @@ export type WebhookSource = Readonly<{
   repositories: readonly string[] | null;
   maxPerMinute: number | null;
   allowedIps: readonly string[] | null;
+  /** Which facts of its deliveries may start jobs, beside `repositories`; without it, all. */
+  filters?: SourceFilters | undefined;
 }>;
+
+/**
+ * A fact passes when each field of `only` has one of the values, and no field of `except` does. A fact that has
+ * nothing in a field of `only` does not pass.
+ */
+export type SourceFilters = Readonly<{ only?: FactFilter; except?: FactFilter }>;
+
+export type FactFilter = Readonly<{
+  event?: readonly string[];
+  action?: readonly string[];
+  /** Of a pull request the branch that it goes into, else the branch or tag. */
+  branch?: readonly string[];
+  /** Logins, as the host states them; upper and lower case are the same. */
+  author?: readonly string[];
+}>;
+
+const texts = z.array(z.string().min(1)).min(1).exactOptional();
+
+const Filter = z.strictObject({ event: texts, action: texts, branch: texts, author: texts });
 
 const FileOfSources = z.array(
   z.strictObject({
@@ -43,6 +64,9 @@ const FileOfSources = z.array(
     maxPerMinute: z.int().min(1).optional(),
     allowedIps: z
       .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'an address or a CIDR range'))
+      .optional(),
+    filters: z
+      .strictObject({ only: Filter.exactOptional(), except: Filter.exactOptional() })
       .optional(),
   }),
 );
@@ -122,6 +146,7 @@ function fromFile(
     repositories: source.repositories ?? null,
     maxPerMinute: source.maxPerMinute ?? null,
     allowedIps: source.allowedIps ?? null,
+    filters: source.filters,
   }));
 }
 

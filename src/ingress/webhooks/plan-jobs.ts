@@ -1,6 +1,7 @@
 import type { Trigger } from '../../events/trigger.ts';
 import type { WebhookSource } from '../../platform/webhook-sources.ts';
 import type { PlannedJob, ReceivedDelivery } from '../../write/door.ts';
+import { filteredBy } from './filters.ts';
 import type { Fact } from './provider.ts';
 import type { ReadDelivery } from './interpret.ts';
 
@@ -24,16 +25,19 @@ export function planJobs(read: ReadDelivery, rules: PlanRules): DeliveryPlan {
     const outcome = read.unmappable ? 'unmappable' : 'ignored';
     return { triggers, jobs: [], outcome, reason: read.withheld };
   }
-  const allowed = triggers.filter((trigger) => isAllowed(trigger, rules.source));
+  const ofAllowed = triggers.filter((trigger) => isAllowed(trigger, rules.source));
+  const allowed = ofAllowed.filter((trigger) => filteredBy(trigger, rules.source) === null);
   const jobs = allowed.flatMap((trigger) =>
     rules.plan(trigger).map((planned) => ({ trigger, planned })),
   );
   if (jobs.length > 0) {
     return { triggers, jobs, outcome: 'accepted', reason: droppedReason(read) };
   }
+  const [left] = allowed.length === 0 ? ofAllowed : [];
+  const filter = left === undefined ? null : filteredBy(left, rules.source);
   const reason =
-    allowed.length < triggers.length ? notAllowed(triggers, rules) : notWanted(triggers);
-  return { triggers, jobs, outcome: 'ignored', reason };
+    ofAllowed.length < triggers.length ? notAllowed(triggers, rules) : notWanted(triggers);
+  return { triggers, jobs, outcome: 'ignored', reason: filter ?? reason };
 }
 
 function toTrigger(fact: Fact, { source, deliveryId, localClones }: PlanRules): Trigger {
