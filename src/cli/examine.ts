@@ -47,7 +47,7 @@ function checkNode(version: string): Check {
     : fail('node', `${version} is too old`, 'install Node 20.19 or later');
 }
 
-function checkSources({ sources, apiKeys, host }: Config): Check {
+function checkSources({ sources, apiKeys, host, dataDir }: Config): Check {
   if (apiKeys.length === 0 && host !== null && host !== '127.0.0.1') {
     return warn(
       'config',
@@ -56,6 +56,9 @@ function checkSources({ sources, apiKeys, host }: Config): Check {
     );
   }
   const names = sources.map(({ name }) => name).join(', ');
+  if (sources.length === 0 && runningStart(dataDir) !== null) {
+    return ok('config', 'the source github, whose secret start has made');
+  }
   return sources.length === 0
     ? warn(
         'config',

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 
 import type { JobView } from '../events/job-view.ts';
+import { toUserError } from '../ingress/graphql/refusals.ts';
 import { foldJob } from '../read/job-history.ts';
 import { type ApiJob, toApiJobWithSteps } from '../read/job.ts';
 import type { JobFilter } from '../read/job-filter.ts';
@@ -9,7 +10,6 @@ import { LiveLog } from '../read/live/live-log.ts';
 import { followJob } from '../read/live/subscriptions.ts';
 import { DecideJob } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
-import { Rejected } from '../write/rejected.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { print, printJson, printJsonLine, printTable } from './output.ts';
 import { type Session, withSession } from './session.ts';
@@ -220,8 +220,7 @@ async function decide({ door }: Session, command: DecideJob): Promise<void> {
   try {
     await (await door()).execute(command);
   } catch (error) {
-    if (error instanceof Rejected) throw new CannotRun(`${command.jobId}: ${error.reason}`);
-    throw error;
+    throw new CannotRun(`${command.jobId}: ${toUserError(error).message}`);
   }
 }
 

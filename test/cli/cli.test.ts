@@ -75,7 +75,7 @@ test(
     const refused = await cli('jobs', 'resume', id);
     expect(refused).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('job-finished') as string,
+      stderr: expect.stringContaining('The job has ended') as string,
     });
   },
   PATIENCE_MS,
