@@ -1,8 +1,11 @@
-import { createIngress } from '../ingress/ingress.module.ts';
+import { type IngressOptions, createIngress, replaceSources } from '../ingress/ingress.module.ts';
+import { readConfig } from '../platform/config.ts';
+import type { WebhookSource } from '../platform/webhook-sources.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import { aborted } from './aborted.ts';
 import type { Core } from './core.ts';
 import { localClones } from './local-clones.ts';
+import { reloadAtHangup } from './reload-sources.ts';
 import { openStore } from './spool.ts';
 
 export type IngressRole = Readonly<{
@@ -11,16 +14,18 @@ export type IngressRole = Readonly<{
   host: string;
   /** Told of the port once it listens. */
   onListening?: (port: number) => void;
+  /** The sources as they are configured now, for a reload. */
+  readSources?: () => readonly WebhookSource[];
 }>;
 
 /** Takes webhooks until `signal` aborts and every request at hand is answered. */
 export async function runIngress(
-  { core, catalog, host, onListening }: IngressRole,
+  { core, catalog, host, onListening, readSources = () => readConfig().sources }: IngressRole,
   signal: AbortSignal,
 ): Promise<void> {
   const { config, logger, metrics } = core;
   const { door, store, close } = await openStore(core);
-  const app = await createIngress({
+  const options: IngressOptions = {
     door,
     store,
     sources: config.sources,
@@ -38,7 +43,10 @@ export async function runIngress(
         metrics.ingressSeconds.observe(seconds);
       },
     },
-  });
+  };
+  const app = await createIngress(options);
+  const use = replaceSources.bind(null, app, options);
+  const reloading = reloadAtHangup({ read: readSources, use, logger });
   try {
     await app.listen(config.ingressPort, host);
     const { port } = app.getHttpServer().address() as { port: number };
@@ -46,6 +54,7 @@ export async function runIngress(
     onListening?.(port);
     await aborted(signal);
   } finally {
+    reloading.stop();
     await app.close();
     await close();
   }

@@ -35,7 +35,7 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
         rabbitmqUrl === null ? Promise.resolve(null) : openRabbitmq(rabbitmqUrl, { role, logger }),
     },
     async (core) => {
-      const admin = await openAdmin(core, stopping, { needsAll: role !== 'ingress' });
+      const admin = await openAdmin(core, stopping, role);
       try {
         await ROLES[role](core, stopping);
       } finally {
@@ -94,11 +94,11 @@ export async function openRabbitmq(
   return transport;
 }
 
-/** Health and metrics of the process, which is ready with all that it needs, or else with either. */
+/** Health and metrics of the process. */
 export async function openAdmin(
   { config, database, transport, metrics, logger }: Core,
   stopping: AbortSignal,
-  { needsAll }: Readonly<{ needsAll: boolean }> = { needsAll: true },
+  role: RoleName,
 ): Promise<AdminServer> {
   const checks: ReadinessCheck[] = [
     {
@@ -118,7 +118,7 @@ export async function openAdmin(
   const admin = new AdminServer({
     host: hostOf(config),
     port: config.adminPort,
-    checks: needsAll ? checks : [anyOf(checks.toReversed())],
+    checks: NEEDED[role](checks),
     registry: metrics.registry,
     stopping,
     logger,
@@ -126,6 +126,20 @@ export async function openAdmin(
   await admin.start();
   return admin;
 }
+
+/**
+ * What a role cannot work without: the ingress takes webhooks with either of the two, and the API needs the broker only to
+ * show how full it is.
+ */
+const NEEDED: Readonly<
+  Record<RoleName, (checks: readonly ReadinessCheck[]) => readonly ReadinessCheck[]>
+> = {
+  ingress: (checks) => [anyOf(checks.toReversed())],
+  api: (checks) => checks.filter(({ name }) => name === 'database'),
+  worker: (checks) => checks,
+  projector: (checks) => checks,
+  start: (checks) => checks,
+};
 
 /** Asks one after the other, until one is there. */
 function anyOf(checks: readonly ReadinessCheck[]): ReadinessCheck {

@@ -2,11 +2,12 @@ import { setMaxListeners } from 'node:events';
 
 import { InProcessTransport } from '../messaging/in-process-transport.ts';
 import type { Transport } from '../messaging/transport.ts';
-import type { Config } from '../platform/config.ts';
+import { type Config, readConfig } from '../platform/config.ts';
 import { type Logger, createLogger } from '../platform/logger.ts';
 import { Metrics } from '../platform/metrics.ts';
 import { announceStart, withdrawStart } from '../platform/running-start.ts';
 import { shutdownSignal } from '../platform/shutdown.ts';
+import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { type Core, withCore } from './core.ts';
 import { catalogOf, openAdmin, openRabbitmq } from './run-role.ts';
 import { sampleSource } from './sample-source.ts';
@@ -54,7 +55,7 @@ async function runAll(
 ): Promise<void> {
   // `openTransport` always gives one here.
   const core = given as Core & Readonly<{ transport: Transport }>;
-  const admin = await openAdmin(core, stopping);
+  const admin = await openAdmin(core, stopping, 'start');
   const failed = new AbortController();
   const signal = AbortSignal.any([stopping, failed.signal]);
   setMaxListeners(0, signal);
@@ -96,9 +97,15 @@ async function runRoles(
   return [
     runProjector({ core }, signal),
     runWorker(shared, signal),
-    runIngress({ ...shared, onListening: ingress }, signal),
+    runIngress({ ...shared, onListening: ingress, readSources: sourcesOfNow }, signal),
     runApi({ ...shared, onListening: api }, signal),
   ];
+}
+
+/** With the one that `start` made, where none is configured. */
+function sourcesOfNow(): readonly WebhookSource[] {
+  const config = readConfig();
+  return [...config.sources, ...sampleSource(config)];
 }
 
 function onceBothListen(
