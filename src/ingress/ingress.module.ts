@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import { type DynamicModule, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -81,6 +83,24 @@ export async function createIngress(options: IngressOptions): Promise<NestFastif
   );
   await app.init();
   return app;
+}
+
+/**
+ * Takes deliveries of these sources, in place of those of `options`, from now on. Requests at hand end by the sources
+ * of when they began; a source that has not changed goes on, with its rate as it is.
+ */
+export function replaceSources(
+  app: NestFastifyApplication,
+  options: IngressOptions,
+  sources: readonly WebhookSource[],
+): void {
+  const fresh = receiversOf({ ...options, sources }, app.get(Interpreter));
+  app.get(WebhookEndpoint).change((old) => {
+    const kept = [...old].filter(([name, { source }]) =>
+      isDeepStrictEqual(source, fresh.get(name)?.source),
+    );
+    return new Map([...fresh, ...kept]);
+  });
 }
 
 function receiversOf(options: IngressOptions, interpreter: Interpreter): Map<string, Receiver> {

@@ -47,9 +47,11 @@ export class Receiver {
   private readonly provider: WebhookProvider;
   private readonly allowed: AddressList | null;
   private readonly rate: RateLimit | null;
+  readonly source: WebhookSource;
 
   constructor(private readonly parts: ReceiverParts) {
     const { provider, name, allowedIps, maxPerMinute } = parts.source;
+    this.source = parts.source;
     this.provider = providerOf(provider);
     this.allowed = allowedIps === null ? null : new AddressList(name, allowedIps);
     this.rate = maxPerMinute === null ? null : new RateLimit(maxPerMinute);

@@ -27,15 +27,30 @@ type Logged = Pick<Outcome, 'outcome' | 'hint'> &
 export class WebhookEndpoint {
   private readonly refused = new Map<string, Readonly<{ since: number; unlogged: number }>>();
 
-  constructor(private readonly parts: EndpointParts) {}
+  private receivers: ReadonlyMap<string, Receiver>;
+
+  constructor(private readonly parts: EndpointParts) {
+    this.receivers = parts.receivers;
+  }
+
+  /**
+   * Takes deliveries with what `change` makes of the receivers. Requests at hand end with the receiver that they began
+   * with.
+   */
+  change(
+    change: (receivers: ReadonlyMap<string, Receiver>) => ReadonlyMap<string, Receiver>,
+  ): void {
+    this.receivers = change(this.receivers);
+  }
 
   async handle(source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const start = performance.now();
-    const { outcome, answer, hint } = await this.receive(source, request, response);
+    const receiver = this.receivers.get(source);
+    const { outcome, answer, hint } = await this.receive(receiver, request, response);
     if (answer !== null) sendAnswer(request, response, answer);
-    const { metrics, receivers } = this.parts;
+    const { metrics } = this.parts;
     const seconds = (performance.now() - start) / 1000;
-    const label = receivers.has(source) ? source : 'unknown';
+    const label = receiver === undefined ? 'unknown' : source;
     metrics.countDelivery(label, outcome);
     if (hint !== null) metrics.countNotAuthentic(label, hint);
     metrics.observeSeconds(seconds);
@@ -64,12 +79,11 @@ export class WebhookEndpoint {
   }
 
   private async receive(
-    source: string,
+    receiver: Receiver | undefined,
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<Outcome> {
     try {
-      const receiver = this.parts.receivers.get(source);
       if (receiver === undefined)
         throw new Refused('unknown-path', 'There is no such webhook source');
       const received = await receiver.receive({
