@@ -2,6 +2,7 @@ import type { EventRelay } from '../dispatch/event-relay.ts';
 import { tail } from '../event-store/tail.ts';
 import { isJobEvent } from '../events/job.ts';
 import { pause } from '../platform/backoff.ts';
+import { untilAnswered } from '../platform/reachable.ts';
 import { projectionLags } from '../projections/control.ts';
 import type { Core } from './core.ts';
 import { JobMetrics } from './job-metrics.ts';
@@ -36,7 +37,8 @@ async function watchJobs(
   signal: AbortSignal,
 ): Promise<void> {
   const jobs = new JobMetrics(metrics);
-  const after = await store.head();
+  const after = await untilAnswered(() => store.head(), { signal, logger });
+  if (after === undefined) return;
   for await (const page of tail({ store, hints, logger, after }, signal)) {
     for (const event of page.filter(isJobEvent)) jobs.observe(event);
   }
