@@ -74,6 +74,15 @@ export class Cluster {
     await Promise.all(this.instances.map(({ slot, role }) => role.logged(READY[nameOf(slot)])));
   }
 
+  /** What processes said of themselves as they gave up, also those that then did not end. */
+  get givenUp(): readonly string[] {
+    return this.instances.flatMap(({ slot, role }) =>
+      role.log.flatMap(({ msg }) =>
+        msg.startsWith('jobledger: ') ? [`${slot} gave up: ${msg}`] : [],
+      ),
+    );
+  }
+
   get databaseUrl(): string {
     return this.servers.postgres.url;
   }
