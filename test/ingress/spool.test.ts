@@ -14,6 +14,7 @@ import type { Transport } from '../../src/messaging/transport.ts';
 import { migrate } from '../../src/platform/migrate.ts';
 import { openStore } from '../../src/processes/spool.ts';
 import { Deployment, SECRET as DEPLOYMENT_SECRET } from '../support/deployment.ts';
+import { probeDeliveries } from '../../src/write/delivery/probe-deliveries.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   type PrivatePostgres,
@@ -382,11 +383,13 @@ describe('Postgres that is slow', () => {
     const ingress = await ingressOn(await rabbit());
     await direct(ingress);
     const release = await locked(statement);
+    await expect(probeDeliveries(databaseUrl, 300)).rejects.toThrow(/timeout|did not answer/);
     const ended = sleep(5_000).then(release);
     const { result, ms } = await timed(deliver(ingress));
     isSpooled(result);
     expect(ms).toBeLessThan(2_500);
     await ended;
+    await probeDeliveries(databaseUrl, 10_000);
     await storedAll(2);
   });
 });
@@ -443,14 +446,13 @@ describe('with RabbitMQ', () => {
     await direct(ingress);
     await Promise.all([postgres.kill(), rabbitmq.kill()]);
     for (const count of [1, 200, 200]) {
-      const answers = await Promise.all(
-        Array.from({ length: count }, () => timed(deliver(ingress))),
-      );
-      for (const { result } of answers) {
+      const answers = await Promise.all(Array.from({ length: count }, () => deliver(ingress)));
+      for (const result of answers) {
         expect(result.status).toBe(503);
         expect(Number(result.headers.get('retry-after'))).toBeGreaterThan(0);
       }
-      expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(count === 1 ? 2_200 : 4_000);
+      // As the ingress sees it: so many senders in one process take longer by themselves.
+      expect(Math.max(...ingress.metrics.seconds.slice(-count))).toBeLessThan(2);
     }
     await Promise.all([postgres.start(), rabbitmq.start()]);
     expect(await direct(ingress)).toMatchObject({ status: 202 });

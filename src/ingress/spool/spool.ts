@@ -19,6 +19,8 @@ class NotSpooled extends Error {
 /** The queue that holds deliveries while Postgres is away. Its transport must be durable. */
 export class Spool {
   private waiting = 0;
+  /** A delivery waited in vain, and RabbitMQ was not connected: until it is, nobody waits. */
+  private isAway = false;
 
   constructor(private readonly transport: Transport) {
     if (!transport.isDurable) throw new Error('A spool needs a durable transport');
@@ -36,6 +38,8 @@ export class Spool {
 
   /** Resolves when the broker has it on disk. Rejects when it does not say so by then. */
   async put(delivery: ReceivedDelivery, withinMs: number): Promise<void> {
+    if (this.isAway && !this.transport.isReady()) throw new NotSpooled('RabbitMQ is away');
+    this.isAway = false;
     const startedAt = performance.now();
     this.waiting += 1;
     try {
@@ -45,6 +49,9 @@ export class Spool {
         const moreMs = (length / MEBIBYTE) * MORE_MS_PER_MEBIBYTE;
         return startedAt + withinMs + moreMs - performance.now();
       });
+    } catch (error) {
+      this.isAway = !this.transport.isReady();
+      throw error;
     } finally {
       this.waiting -= 1;
     }

@@ -5,7 +5,7 @@ import { HOLD_MS, type Outage } from './outage.ts';
 import { LARGE_BYTES, type Spool } from './spool.ts';
 
 /** From the moment a delivery is verified and read to its answer, whatever is away. */
-const ANSWER_WITHIN_MS = 1_800;
+const ANSWER_WITHIN_MS = 1_600;
 /** Of these, how long Postgres may take: longer counts as away. */
 export const DIRECT_DEADLINE_MS = 1_000;
 /** How long the spool may take when Postgres could take the delivery as well. */
