@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import { AdminServer, type ReadinessCheck } from '../platform/admin-server.ts';
 import type { Config } from '../platform/config.ts';
 import { type Logger, createLogger } from '../platform/logger.ts';
@@ -36,8 +38,15 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
     },
     async (core) => {
       const admin = await openAdmin(core, stopping, role);
+      const failed = new AbortController();
+      const until = AbortSignal.any([stopping, failed.signal]);
+      setMaxListeners(0, until);
       try {
-        await ROLES[role](core, stopping);
+        await ROLES[role](core, until);
+      } catch (error) {
+        // What else runs in this process ends too: it would go on without its database, and nobody would notice.
+        failed.abort();
+        throw error;
       } finally {
         await admin.close();
       }
