@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+
 import { afterEach, expect, test } from 'vitest';
 
 import { type SourceFilters, readSources } from '../../src/platform/webhook-sources.ts';
@@ -108,5 +110,16 @@ test.each([
   expect(read(filters)).toMatchObject({
     sources: [],
     mistakes: [expect.stringContaining(named) as string],
+  });
+});
+
+test('the example of the guide is right', async () => {
+  const guide = await readFile('docs/guides/webhook-sources.md', 'utf8');
+  const [, example = ''] = /```json\n([^`]+)```/.exec(guide) ?? [];
+  const env = { WEBHOOK_SOURCES: 'sources.json', SHOP_SECRET: 'new', SHOP_SECRET_OLD: 'old' };
+
+  expect(readSources(env, () => example)).toMatchObject({
+    mistakes: [],
+    sources: [{ name: 'shop' }],
   });
 });
