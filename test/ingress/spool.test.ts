@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { connect } from 'amqplib';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -9,7 +10,7 @@ import type { IngressOptions } from '../../src/ingress/ingress.module.ts';
 import { LocalLogHints } from '../../src/event-store/log-hints.ts';
 import { InProcessTransport } from '../../src/messaging/in-process-transport.ts';
 import { RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';
-import { spool as spoolQueue } from '../../src/messaging/topology.ts';
+import { QUEUES, spool as spoolQueue } from '../../src/messaging/topology.ts';
 import type { Transport } from '../../src/messaging/transport.ts';
 import { migrate } from '../../src/platform/migrate.ts';
 import { openStore } from '../../src/processes/spool.ts';
@@ -67,6 +68,11 @@ afterAll(async () => {
 afterEach(async () => {
   await Promise.all([postgres.start(), rabbitmq.start()]);
   for (const close of toClose.splice(0).toReversed()) await close();
+  // What is still there is meant for the database of the test that ends.
+  const connection = await connect(rabbitmq.url);
+  const channel = await connection.createChannel();
+  for (const queue of [QUEUES.spool, QUEUES.dead]) await channel.purgeQueue(queue);
+  await connection.close();
 });
 
 const urlOf = (name: string): string => {
@@ -451,8 +457,9 @@ describe('with RabbitMQ', () => {
         expect(result.status).toBe(503);
         expect(Number(result.headers.get('retry-after'))).toBeGreaterThan(0);
       }
-      // As the ingress sees it: so many senders in one process take longer by themselves.
-      expect(Math.max(...ingress.metrics.seconds.slice(-count))).toBeLessThan(2);
+      // As the ingress sees it: so many senders in one process take longer by themselves. Only the first one waits.
+      const slowest = Math.max(...ingress.metrics.seconds.slice(-count));
+      expect(slowest).toBeLessThan(count === 1 ? 2 : 1.2);
     }
     await Promise.all([postgres.start(), rabbitmq.start()]);
     expect(await direct(ingress)).toMatchObject({ status: 202 });
@@ -521,7 +528,7 @@ describe('a spooled delivery that cannot be stored', () => {
     const transport = await rabbit();
     const ingress = await ingressOn(transport);
     const id = randomUUID();
-    await direct(ingress, id);
+    await direct(ingress, id, pullRequestBody());
     await postgres.stop();
     const conflict = await deliver(ingress, id, pullRequestBody());
     isSpooled(conflict);
@@ -532,10 +539,10 @@ describe('a spooled delivery that cannot be stored', () => {
     await storedAll(2);
     await soon(async () => expect(await transport.deadLetters(10)).toHaveLength(3));
     const letters = await transport.deadLetters(10);
-    expect(letters.map(({ reason }) => reason)).toEqual([
+    expect(letters.map(({ reason }) => reason).toSorted()).toEqual([
+      'A spooled delivery cannot be decompressed',
+      'A spooled delivery cannot be decompressed',
       `The delivery id "${id}" of "github" was used by another body`,
-      'A spooled delivery cannot be decompressed',
-      'A spooled delivery cannot be decompressed',
     ]);
     await direct(ingress);
   });
