@@ -42,7 +42,7 @@ export class UnreadableDelivery extends Error {
 
 /**
  * A delivery as one message: the length of its head, the head as JSON, and the exact body, compressed together.
- * RabbitMQ 4 takes 16 MiB by default, and a host's 25 MiB of JSON are a tenth of that when compressed.
+ * RabbitMQ 4 takes 16 MiB by default, and a host sends up to 25; their payloads compress some five times.
  */
 export async function packDelivery(delivery: ReceivedDelivery): Promise<Buffer> {
   const { body, jobs, triggers, receivedAt, ...rest } = delivery;
