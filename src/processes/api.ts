@@ -7,6 +7,7 @@ import { followApiKeys, validKeys } from '../platform/api-keys.ts';
 import { pause } from '../platform/backoff.ts';
 import { Database } from '../platform/database.ts';
 import { untilAnswered } from '../platform/reachable.ts';
+import { waitForPosition } from '../projections/control.ts';
 import { jobIds } from '../read/job-list.ts';
 import { LiveLog } from '../read/live/live-log.ts';
 import { ReadSide } from '../read/read-side.ts';
@@ -25,12 +26,15 @@ export type ApiRole = Readonly<{
   onListening?: (port: number) => void;
 }>;
 
+/** How long a query waits for what its caller has written. */
+const STALE_AFTER_MS = 2_000;
+
 /** Serves the API and the dashboard until `signal` aborts and the clients were told to go. */
 export async function runApi(
   { core, catalog, host, onListening }: ApiRole,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, database, store, hints, logger, transport } = core;
+  const { config, database, store, hints, logger } = core;
   const waiting = { signal, logger };
   const keys = await untilAnswered(() => validKeys(database), waiting);
   // Before the first subscriber: what it reads of the past and what it is given live have to meet.
@@ -42,12 +46,7 @@ export async function runApi(
   const access = new Access(config.apiKeys);
   access.replaceStored(keys);
   const { app, close } = await createApi({
-    read: new ReadSide({
-      database: readDatabase,
-      store,
-      live,
-      queues: () => transport?.queues() ?? Promise.resolve([]),
-    }),
+    read: readSide({ ...core, database: readDatabase }, live, signal),
     write: { store, database, findWaiting: (event, key) => findWaiting(database, event, key) },
     planner: new CatalogPlanner(catalog),
     jobs: new ReadModelJobFinder(readDatabase),
@@ -75,6 +74,21 @@ export async function runApi(
     await following;
     await replica?.close();
   }
+}
+
+function readSide(
+  { database, store, transport }: Core,
+  live: LiveLog,
+  signal: AbortSignal,
+): ReadSide {
+  return new ReadSide({
+    database,
+    store,
+    live,
+    queues: () => transport?.queues() ?? Promise.resolve([]),
+    waitForJobs: (position) =>
+      waitForPosition(database, 'jobs', position, { timeoutMs: STALE_AFTER_MS, signal }),
+  });
 }
 
 async function countSubscribers(

@@ -41,22 +41,3 @@ export function listWorkers(database: Queryable): Promise<readonly ApiWorker[]> 
       draining, version
     from dispatch.workers order by started_at, id`);
 }
-
-const POLL_MS = 10;
-const WAIT_MS = 2_000;
-
-/** Resolves to whether the live projection has seen `position`, after at most two seconds. */
-export async function hasSeen(
-  database: Queryable,
-  { projection, position }: Readonly<{ projection: string; position: bigint }>,
-  pause: (ms: number) => Promise<void>,
-): Promise<boolean> {
-  for (let waited = 0; ; waited += POLL_MS) {
-    const rows = await database.query(sql`
-      select 1 from read.projections
-      where name = ${projection} and live and position >= ${String(position)}::bigint`);
-    if (rows.length > 0) return true;
-    if (waited >= WAIT_MS) return false;
-    await pause(POLL_MS);
-  }
-}

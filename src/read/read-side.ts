@@ -2,14 +2,12 @@ import { GraphQLError } from 'graphql';
 
 import type { EventStore } from '../event-store/event-store.ts';
 import type { JobView } from '../events/job-view.ts';
-import { pause } from '../platform/backoff.ts';
 import type { Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { findDelivery } from './deliveries.ts';
 import { foldJob, toApiEvent } from './job-history.ts';
 import { toApiJobWithSteps } from './job.ts';
 import type { LiveLog } from './live/live-log.ts';
-import { hasSeen } from './operations.ts';
 
 export type QueueDepth = Readonly<{
   name: string;
@@ -24,6 +22,7 @@ export class ReadSide {
   readonly store: EventStore;
   readonly live: LiveLog;
   readonly queues: () => Promise<readonly QueueDepth[]>;
+  private readonly waitForJobs: (position: bigint) => Promise<boolean>;
 
   constructor(
     parts: Readonly<{
@@ -32,21 +31,21 @@ export class ReadSide {
       store: EventStore;
       live: LiveLog;
       queues: () => Promise<readonly QueueDepth[]>;
+      /** Resolves to whether the list of jobs has seen the log up to `position`, after a while at the most. */
+      waitForJobs: (position: bigint) => Promise<boolean>;
     }>,
   ) {
     this.database = parts.database;
     this.store = parts.store;
     this.live = parts.live;
     this.queues = parts.queues;
+    this.waitForJobs = parts.waitForJobs;
   }
 
   /** Resolves once lists show what was written at `position`; throws `STALE_READ` after two seconds. */
   async caughtUp(position: bigint | null | undefined): Promise<void> {
     if (position === null || position === undefined) return;
-    const never = new AbortController().signal;
-    const seen = await hasSeen(this.database, { projection: 'jobs', position }, (ms) =>
-      pause(ms, never),
-    );
+    const seen = await this.waitForJobs(position);
     if (seen) return;
     throw new GraphQLError(
       `The list has not seen position ${String(position)} yet: ask again, or without minPosition`,

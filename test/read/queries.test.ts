@@ -162,6 +162,10 @@ describe('a mutation', () => {
     await settled();
   });
 
+  test('whose position the list has not seen within two seconds is said to be unseen', async () => {
+    await expect(jobs('(minPosition: "999999")')).rejects.toThrow('STALE_READ');
+  });
+
   test('that the rules refuse says so as data', async () => {
     const finished = (await jobs('(filter: { status: [COMPLETED] }, first: 1)')).nodes[0]!.id;
     expect(await act(`cancelJob(id: "${finished}")`)).toMatchObject({

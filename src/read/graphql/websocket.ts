@@ -80,8 +80,7 @@ function options(
     connectionInitWaitTimeout: 3_000,
     onConnect: (context) => {
       const { request, socket } = context.extra;
-      const authorization =
-        context.connectionParams?.['authorization'] ?? request.headers.authorization;
+      const authorization = authorizationOf(context);
       const { remoteAddress } = request.socket;
       const isKnown = (): boolean =>
         typeof api.access.identify(authorization, remoteAddress) !== 'string';
@@ -99,15 +98,28 @@ function options(
         socket.close(OVER_LIMIT, 'Too many subscriptions');
         return [new GraphQLError('Too many subscriptions on this connection')];
       }
-      const authorization =
-        context.connectionParams?.['authorization'] ?? request.headers.authorization;
-      return prepare(api, payload, { authorization, address: request.socket.remoteAddress });
+      const caller = {
+        authorization: authorizationOf(context),
+        address: request.socket.remoteAddress,
+      };
+      return prepare(api, payload, caller);
     },
     onNext: (...[, , , , result]) => {
       const shown = masked(result, api.logger);
       return shown && { ...shown, errors: shown.errors.map((error) => error.toJSON()) };
     },
   };
+}
+
+/** A browser cannot set the header of an upgrade, so the first message may carry it. */
+function authorizationOf({
+  connectionParams,
+  extra,
+}: Readonly<{
+  connectionParams?: Readonly<Record<string, unknown>> | undefined;
+  extra: Pick<Extra, 'request'>;
+}>): unknown {
+  return connectionParams?.['authorization'] ?? extra.request.headers.authorization;
 }
 
 /** A page of another origin may not open a socket with the reader's address; programs send no origin. */
