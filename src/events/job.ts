@@ -1,4 +1,5 @@
 import type { Event, Json } from './event.ts';
+import type { PayloadMatch } from './payload-match.ts';
 import type { Trigger } from './trigger.ts';
 
 /** All that can happen to a job. A job's stream id is its id. */
@@ -49,12 +50,15 @@ export type Wait = Readonly<{
   id: string;
   kind: 'event' | 'sleep' | 'approval';
   /** Any one of these ends the wait; empty for `sleep`. A null key matches every key. */
-  on: readonly Readonly<{ event: string; key: string | null }>[];
+  on: readonly AwaitedSignal[];
   /** When the wait ends by itself; null: never. */
   until: string | null;
   /** Work for another program, published until the wait ends. */
   request: WaitRequest | null;
 }>;
+
+/** A signal that ends a wait: of this name, with this key, and with a payload that matches if it must. */
+export type AwaitedSignal = Readonly<{ event: string; key: string | null; match?: PayloadMatch }>;
 
 /** Published to the topic exchange `workflow.events` under `request.<topic>`. */
 export type WaitRequest = Readonly<{ topic: string; body: Json }>;

@@ -1,6 +1,7 @@
 import { InMemoryEventStore } from '../event-store/in-memory-event-store.ts';
 import type { Recorded } from '../events/event.ts';
 import type { JobEvent, Wait, WaitOutcome } from '../events/job.ts';
+import { isAwaited } from '../events/payload-match.ts';
 import type { SignalEvent } from '../events/signal.ts';
 import type { JsonValue } from '../sdk/index.ts';
 import { DecideJob, type Door, type JobDecision, SendSignal } from '../write/door.ts';
@@ -73,7 +74,7 @@ export class JobLog {
     for (const recorded of signals) {
       if (used.has(recorded.streamId)) continue;
       const { event, key, payload } = recorded.data;
-      if (on.some((one) => one.event === event && (one.key === null || one.key === key))) {
+      if (isAwaited(on, recorded.data)) {
         return { kind: 'signal', signalId: recorded.streamId, event, key, payload };
       }
     }

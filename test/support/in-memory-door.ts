@@ -1,6 +1,7 @@
 import type { EventStore } from '../../src/event-store/event-store.ts';
 import type { Event, Recorded } from '../../src/events/event.ts';
 import { type JobEvent, isJobEvent } from '../../src/events/job.ts';
+import { isAwaited } from '../../src/events/payload-match.ts';
 import type { SignalEvent } from '../../src/events/signal.ts';
 import { derivedId, newId } from '../../src/platform/ids.ts';
 import {
@@ -66,7 +67,7 @@ async function resumeWaiting(
     const { phase } = events.reduce<JobState>((s, e) => job.evolve(s, e), job.initialState);
     if (phase.status !== 'paused') continue;
     const { wait } = phase;
-    if (!wait.on.some((on) => on.event === event && (on.key === null || on.key === key))) continue;
+    if (!isAwaited(wait.on, signal.data)) continue;
     const outcome = { kind: 'signal', signalId: signal.streamId, event, key, payload } as const;
     const decision = await decide(
       store,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { InMemoryEventStore } from '../../src/event-store/in-memory-event-store.ts';
+import type { PayloadMatch } from '../../src/events/payload-match.ts';
 import { DecideJob, SendSignal } from '../../src/write/door.ts';
 import { JobDecisions } from '../../src/write/job/decide-job.ts';
 import { Rejected } from '../../src/write/rejected.ts';
@@ -92,14 +93,24 @@ describe('a signal', () => {
   const signal = (id: string, payload: number | null = null) =>
     new SendSignal({ id, event: 'done', key: null, payload, at: AT });
 
-  const setupWaiting = async () => {
+  const setupWaiting = async (match: PayloadMatch = {}) => {
     const parts = setup();
-    const waiting: FindWaiting = () => Promise.resolve([{ jobId: 'j', waitId: wait().id }]);
+    const on = [{ event: 'done', key: null, match }];
+    const waiting: FindWaiting = () => Promise.resolve([{ jobId: 'j', waitId: wait().id, on }]);
     const signals = new Signals(parts.store, parts.jobs, waiting);
     await parts.decide('j', requestJob());
     await parts.decide('j', start());
     return { ...parts, signals };
   };
+
+  test('resumes only what its payload matches', async () => {
+    const { decide, signals } = await setupWaiting({ n: 42 });
+    await decide('j', pause());
+    const other = new SendSignal({ id: 'o', event: 'done', key: null, payload: { n: 41 }, at: AT });
+    const right = new SendSignal({ id: 'r', event: 'done', key: null, payload: { n: 42 }, at: AT });
+    expect((await signals.send(other)).resumed).toEqual([]);
+    expect((await signals.send(right)).resumed).toEqual(['j']);
+  });
 
   test('is stored, and resumes at once what is known to wait', async () => {
     const { decide, signals, store } = await setupWaiting();

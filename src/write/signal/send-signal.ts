@@ -1,15 +1,17 @@
 import type { AppendResult, EventStore } from '../../event-store/event-store.ts';
+import type { Wait } from '../../events/job.ts';
+import { isAwaited } from '../../events/payload-match.ts';
 import type { SignalEvent } from '../../events/signal.ts';
 import { derivedId } from '../../platform/ids.ts';
 import { DecideJob, type SendSignal, type SignalReceipt } from '../door.ts';
 import type { JobDecisions } from '../job/decide-job.ts';
 import { Rejected } from '../rejected.ts';
 
-/** The jobs that wait for an event now, as the dispatcher's tables say; they may lag a little. */
+/** The jobs that wait for an event now, of whatever payload, as the dispatcher's tables say; they may lag a little. */
 export type FindWaiting = (
   event: string,
   key: string | null,
-) => Promise<readonly Readonly<{ jobId: string; waitId: string }>[]>;
+) => Promise<readonly Readonly<{ jobId: string; waitId: string; on: Wait['on'] }>[]>;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -32,7 +34,9 @@ export class Signals {
     const { event, key } = signal;
     const waiting = await this.findWaiting(event, key);
     const resumed = await Promise.all(
-      waiting.map((job) => this.resume(job, { ...signal, id: signalId })),
+      waiting
+        .filter(({ on }) => isAwaited(on, signal))
+        .map((job) => this.resume(job, { ...signal, id: signalId })),
     );
     return { signalId, position, resumed: resumed.filter((id) => id !== null) };
   }
