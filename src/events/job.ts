@@ -25,13 +25,27 @@ export type JobRequest = Readonly<{
   /** 0 to 9, the highest first. */
   priority: number;
   concurrency: Concurrency | null;
+  /** Without it, or null: it may start at once. */
+  rateLimit?: RateLimit | null;
   retry: RetryPolicy;
   /** The row of the delivery log that asked for it; null for a manual request. */
   deliveryId: string | null;
 }>;
 
-/** `supersede`: the newest job of a key ends the older ones. `queue`: one at a time, in request order. */
-export type Concurrency = Readonly<{ key: string; strategy: 'supersede' | 'queue' }>;
+/**
+ * What jobs of one workflow and key do to one another. `supersede`: the newest ends the older ones. `queue`: one at a
+ * time, in request order. `limit`: so many at a time. `debounce`: none starts before no newer one has come for a while,
+ * or the first of them has waited too long; the newest takes the place of those that have not started.
+ */
+export type Concurrency = Readonly<{ key: string }> & ConcurrencyStrategy;
+
+type ConcurrencyStrategy =
+  | Readonly<{ strategy: 'supersede' | 'queue' }>
+  | Readonly<{ strategy: 'limit'; limit: number }>
+  | Readonly<{ strategy: 'debounce'; quietMs: number; maxWaitMs: number }>;
+
+/** At most `limit` jobs of a workflow and key start within any `perMs`. Their further attempts do not count. */
+export type RateLimit = Readonly<{ key: string; limit: number; perMs: number }>;
 
 export type RetryPolicy = Readonly<{
   maxAttempts: number;

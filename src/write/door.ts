@@ -46,7 +46,10 @@ export type JobDecision = Readonly<{
 }>;
 
 /** A job that a trigger is to start, as the workflow's definition says. */
-export type PlannedJob = Pick<JobRequest, 'workflow' | 'priority' | 'concurrency' | 'retry'>;
+export type PlannedJob = Pick<
+  JobRequest,
+  'workflow' | 'priority' | 'concurrency' | 'rateLimit' | 'retry'
+>;
 
 export type DeliveryOutcome = 'accepted' | 'ignored' | 'unmappable';
 
