@@ -35,6 +35,12 @@ export type Config = Readonly<{
   reporting: Reporting;
   apiKeys: readonly Readonly<{ name: string; role: ApiKeyRole; key: string }>[];
   otlpEndpoint: string | null;
+  /** Where the log is mirrored to; null: nowhere. */
+  eventStoreDbUrl: string | null;
+  /** After how many days a finished job is archived; null: never. */
+  jobKeepDays: number | null;
+  /** Seals what names a person; null: it is stored as it is. */
+  privacyKey: string | null;
   sources: readonly WebhookSource[];
 }>;
 
@@ -111,6 +117,14 @@ const Environment = z.object({
     .default(null),
   API_KEYS: apiKeys,
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:'),
+  // Several hosts, separated by commas, are no URL; the client reads them.
+  EVENTSTOREDB_URL: z
+    .string()
+    .regex(/^esdb(?:\+discover)?:\/\/./, 'must begin with esdb:// or esdb+discover://')
+    .nullable()
+    .default(null),
+  JOB_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
+  PRIVACY_KEY: z.string().min(32, 'must have 32 characters or more').nullable().default(null),
 });
 
 /** The names of all variables that are read; whatever else is in the environment is none of ours. */
@@ -156,6 +170,9 @@ export function readConfig(env: Env = process.env): Config {
     reporting,
     apiKeys: e.API_KEYS,
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
+    eventStoreDbUrl: e.EVENTSTOREDB_URL,
+    jobKeepDays: e.JOB_KEEP_DAYS,
+    privacyKey: e.PRIVACY_KEY,
     sources,
   });
 }

@@ -70,6 +70,12 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly mirrorLagEvents = new Gauge({
+    name: 'jobledger_mirror_lag_events',
+    help: 'Events of the log that the mirror does not have yet; 0 without one.',
+    registers: [this.registry],
+  });
+
   readonly subscriptions = new Gauge({
     name: 'jobledger_subscriptions',
     help: 'Subscriptions of the API that are open.',

@@ -4,6 +4,7 @@ import type { Transport } from '../messaging/transport.ts';
 import { Projector } from '../projections/projector.ts';
 import type { Core } from './core.ts';
 import { openDoor } from './door.ts';
+import { openMirror } from './mirror.ts';
 import { watchLog } from './watch-log.ts';
 
 export type ProjectorRole = Readonly<{ core: Core & Readonly<{ transport: Transport }> }>;
@@ -23,12 +24,14 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
     config: { leaseMs, redispatchAfterMs },
     clock: () => new Date(),
   });
+  const mirror = openMirror(core);
   logger.info('keeps the read models and dispatches jobs');
   try {
     await Promise.all([
       projector.run(signal),
       dispatcher.run(signal),
-      watchLog(core, dispatcher.relay, signal),
+      watchLog(core, { relay: dispatcher.relay, mirror }, signal),
+      mirror?.run(signal),
     ]);
   } finally {
     await close();

@@ -1,6 +1,7 @@
 import type { EventRelay } from '../dispatch/event-relay.ts';
 import { tail } from '../event-store/tail.ts';
 import { isJobEvent } from '../events/job.ts';
+import type { Mirror } from '../mirror/mirror.ts';
 import { pause } from '../platform/backoff.ts';
 import { untilAnswered } from '../platform/reachable.ts';
 import { projectionLags } from '../projections/control.ts';
@@ -10,13 +11,19 @@ import { JobMetrics } from './job-metrics.ts';
 const LAG_EVERY_MS = 1_000;
 
 /** Keeps the metrics of the log's followers and of the jobs, until `signal` aborts. */
-export async function watchLog(core: Core, relay: EventRelay, signal: AbortSignal): Promise<void> {
-  await Promise.all([watchLags(core, relay, signal), watchJobs(core, signal)]);
+export async function watchLog(
+  core: Core,
+  followers: Followers,
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.all([watchLags(core, followers, signal), watchJobs(core, signal)]);
 }
+
+type Followers = Readonly<{ relay: Pick<EventRelay, 'lag'>; mirror: Mirror | null }>;
 
 async function watchLags(
   { database, metrics, logger }: Core,
-  relay: EventRelay,
+  { relay, mirror }: Followers,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -25,6 +32,7 @@ async function watchLags(
         metrics.projectionLagEvents.set({ projection }, lag);
       }
       metrics.relayLagEvents.set(Number(await relay.lag()));
+      if (mirror) metrics.mirrorLagEvents.set(Number(await mirror.lag()));
     } catch (error) {
       logger.debug({ err: error }, 'the lags could not be measured');
     }

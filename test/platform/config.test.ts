@@ -46,6 +46,9 @@ test('an empty environment has the defaults of the contract', () => {
     reporting: {},
     apiKeys: [],
     otlpEndpoint: null,
+    eventStoreDbUrl: null,
+    jobKeepDays: null,
+    privacyKey: null,
     sources: [],
   });
 });
@@ -76,6 +79,9 @@ test('every variable arrives at its place', () => {
     DATA_DIR: '/data',
     CLONE_ALLOW: 'https://git.example/ https://other.example/x',
     OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318',
+    EVENTSTOREDB_URL: 'esdb://a:2113,b:2113?tls=false',
+    JOB_KEEP_DAYS: '30',
+    PRIVACY_KEY: 'p'.repeat(32),
   });
   expect(config).toMatchObject({
     databaseUrl: 'postgres://u:p@db/jobledger',
@@ -96,6 +102,9 @@ test('every variable arrives at its place', () => {
     dataDir: '/data',
     cloneAllow: ['https://git.example/', 'https://other.example/x'],
     otlpEndpoint: 'http://otel:4318',
+    eventStoreDbUrl: 'esdb://a:2113,b:2113?tls=false',
+    jobKeepDays: 30,
+    privacyKey: 'p'.repeat(32),
   });
   expect(Object.isFrozen(config)).toBe(true);
 });
