@@ -1,5 +1,6 @@
 import type { Trigger } from '../events/trigger.ts';
 import { bodyFormat } from '../ingress/webhooks/content-type.ts';
+import { type FilterSight, filterSights } from '../ingress/webhooks/filters.ts';
 import type { Interpretation, ReadDelivery } from '../ingress/webhooks/interpret.ts';
 import { carryOut } from '../ingress/webhooks/interpreter.ts';
 import { planJobs } from '../ingress/webhooks/plan-jobs.ts';
@@ -29,6 +30,9 @@ export type WorkflowSight = Readonly<{
   matchers: readonly MatcherSight[];
 }>;
 
+/** How one rule of the source sees one trigger; the trigger's number counts from 1. */
+export type SourceSight = Readonly<{ trigger: number; sight: FilterSight }>;
+
 /** What would become of a delivery, and why. */
 export type Explanation = Readonly<{
   source: string;
@@ -43,6 +47,8 @@ export type Explanation = Readonly<{
   triggers: readonly Trigger[];
   jobs: readonly (Pick<PlannedJob, 'workflow' | 'priority' | 'concurrency'> &
     Readonly<{ trigger: number }>)[];
+  /** Every rule of the source, with every trigger. */
+  filters: readonly SourceSight[];
   workflows: readonly WorkflowSight[];
 }>;
 
@@ -81,6 +87,7 @@ function explainRefused(refused: Refused, { source }: AuthenticDelivery): Explan
     reason: refused.detail,
     triggers: [],
     jobs: [],
+    filters: [],
     workflows: [],
   };
 }
@@ -114,6 +121,9 @@ function explainRead(
       priority,
       concurrency,
     })),
+    filters: triggers.flatMap((trigger, index) =>
+      filterSights(trigger, source).map((each) => ({ trigger: index + 1, sight: each })),
+    ),
     workflows: [...catalog.workflows.values()].map(({ name, on }) => {
       const matchers = triggers.flatMap((trigger, index) =>
         on.map((matcher) => sight(matchFields(matcher, trigger), index + 1)),

@@ -17,6 +17,7 @@ export function linesOf(explanation: Explanation): readonly string[] {
     '',
     ...triggers.map((trigger, index) => `Trigger ${String(index + 1)}: ${about(trigger)}`),
     ...(triggers.length === 0 ? ['No triggers'] : []),
+    ...linesOfFilters(explanation),
     ...explanation.workflows.flatMap((workflow) => ['', ...linesOfWorkflow(workflow)]),
   ].map((line) => visible(line).trimEnd());
 }
@@ -40,6 +41,18 @@ function about({ event, action, repository, pullRequest, ref, headSha, sender }:
     .join(' · ');
 }
 
+function linesOfFilters({ source, filters }: Explanation): readonly string[] {
+  if (filters.length === 0) return ['', `The source ${source} has no filters`];
+  return [
+    '',
+    `The filters of the source ${source}`,
+    ...filters.map(({ trigger, sight: { filter: field, ...rest } }) => {
+      const not = field.startsWith('only.') || field === 'repositories' ? '' : 'not ';
+      return `  trigger ${String(trigger)}: ${lineOfField({ field, not, ...rest })}`;
+    }),
+  ];
+}
+
 function linesOfWorkflow({ workflow, starts, reason, matchers }: WorkflowSight): readonly string[] {
   return [
     `${workflow} ${starts ? 'starts' : `does not start: ${shown(reason)}`}`,
@@ -50,7 +63,13 @@ function linesOfWorkflow({ workflow, starts, reason, matchers }: WorkflowSight):
   ];
 }
 
-function lineOfField({ field, wanted, value, passes }: FieldMatch): string {
+function lineOfField({
+  field,
+  wanted,
+  value,
+  passes,
+  not = '',
+}: Omit<FieldMatch, 'field'> & Readonly<{ field: string; not?: string }>): string {
   const is = value === null ? 'has no value' : `is ${value}`;
-  return `${passes ? 'yes' : 'no '}  ${field} ${is}, wanted: ${wanted.join(' or ')}`;
+  return `${passes ? 'yes' : 'no '}  ${field} ${is}, wanted: ${not}${wanted.join(' or ')}`;
 }

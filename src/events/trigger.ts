@@ -38,6 +38,10 @@ export type PullRequest = Readonly<{
   headRepository: string | null;
   baseBranch: string | null;
   baseSha: string | null;
+  /** Their names; left out where the payload does not say. */
+  labels?: readonly string[];
+  /** Left out where the payload does not say. */
+  draft?: boolean;
 }>;
 
 /** What a webhook said, normalised over all providers. One delivery may hold several. */
@@ -59,4 +63,8 @@ export type Trigger = Readonly<{
   baseSha: string | null;
   /** The actor's login as the provider states it. */
   sender: string | null;
+  /** The files that a push changed; left out where the payload does not say. */
+  paths?: readonly string[];
+  /** Whether the push changed more files than `paths` has. */
+  morePaths?: boolean;
 }>;

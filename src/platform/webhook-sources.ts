@@ -24,13 +24,15 @@ export type WebhookSource = Readonly<{
   repositories: readonly string[] | null;
   maxPerMinute: number | null;
   allowedIps: readonly string[] | null;
+  /** Logins under which workflows act on the host: their own doings start no job. */
+  ownAccounts?: readonly string[] | undefined;
   /** Which facts of its deliveries may start jobs, beside `repositories`; without it, all. */
   filters?: SourceFilters | undefined;
 }>;
 
 /**
  * A fact passes when each field of `only` has one of the values, and no field of `except` does. A fact that has
- * nothing in a field of `only` does not pass.
+ * nothing in a field of `only` does not pass, except for `path`: see there.
  */
 export type SourceFilters = Readonly<{ only?: FactFilter; except?: FactFilter }>;
 
@@ -41,11 +43,28 @@ export type FactFilter = Readonly<{
   branch?: readonly string[];
   /** Logins, as the host states them; upper and lower case are the same. */
   author?: readonly string[];
+  /** Names of labels of the pull request. */
+  label?: readonly string[];
+  /** Whether the pull request is a draft; where the host does not say, it is none. */
+  draft?: boolean;
+  /**
+   * Patterns of files that a push changed (`*`, `?`, `**`). `only` wants one such file, `except` leaves out what changed
+   * nothing else. Where the host does not name the files, or not all of them, it passes.
+   */
+  path?: readonly string[];
 }>;
 
 const texts = z.array(z.string().min(1)).min(1).exactOptional();
 
-const Filter = z.strictObject({ event: texts, action: texts, branch: texts, author: texts });
+const Filter = z.strictObject({
+  event: texts,
+  action: texts,
+  branch: texts,
+  author: texts,
+  label: texts,
+  draft: z.boolean().exactOptional(),
+  path: texts,
+});
 
 const FileOfSources = z.array(
   z.strictObject({
@@ -65,6 +84,7 @@ const FileOfSources = z.array(
     allowedIps: z
       .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'an address or a CIDR range'))
       .optional(),
+    ownAccounts: z.array(z.string().min(1)).optional(),
     filters: z
       .strictObject({ only: Filter.exactOptional(), except: Filter.exactOptional() })
       .optional(),
@@ -75,8 +95,13 @@ const FileOfSources = z.array(
 export const secretVariable = (provider: string): string =>
   `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
 
+/** The variable with the logins of our own accounts, for the source of the provider's name. */
+const ownAccountsVariable = (provider: string): string =>
+  `${provider.toUpperCase().replaceAll('-', '_')}_OWN_ACCOUNTS`;
+
 export const SOURCE_VARIABLES: readonly string[] = [
   ...PROVIDERS.map(secretVariable),
+  ...PROVIDERS.map(ownAccountsVariable),
   'WEBHOOK_SOURCES',
 ];
 
@@ -107,6 +132,7 @@ function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
       return [];
     }
     const secrets = values.map((value) => ({ value, expiresAt: null }));
+    const own = listed(env[ownAccountsVariable(provider)] ?? '');
     return [
       {
         name: provider,
@@ -115,10 +141,18 @@ function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
         repositories: null,
         maxPerMinute: null,
         allowedIps: null,
+        ...(own.length === 0 ? {} : { ownAccounts: own }),
       },
     ];
   });
 }
+
+/** Logins at Bitbucket may have spaces. */
+const listed = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '');
 
 function fromFile(
   env: Env,
@@ -146,6 +180,7 @@ function fromFile(
     repositories: source.repositories ?? null,
     maxPerMinute: source.maxPerMinute ?? null,
     allowedIps: source.allowedIps ?? null,
+    ownAccounts: source.ownAccounts,
     filters: source.filters,
   }));
 }

@@ -4,6 +4,7 @@ import type { WebhookSource } from '../platform/webhook-sources.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import { aborted } from './aborted.ts';
 import type { Core } from './core.ts';
+import type { Hangups } from './hangups.ts';
 import { localClones } from './local-clones.ts';
 import { reloadAtHangup } from './reload-sources.ts';
 import { openStore } from './spool.ts';
@@ -16,13 +17,14 @@ export type IngressRole = Readonly<{
   onListening?: (port: number) => void;
   /** The sources as they are configured now, for a reload. */
   readSources?: () => readonly WebhookSource[];
+  /** Asks for reloads; without it, there are none. */
+  hangups?: Hangups | null;
 }>;
 
 /** Takes webhooks until `signal` aborts and every request at hand is answered. */
-export async function runIngress(
-  { core, catalog, host, onListening, readSources = () => readConfig().sources }: IngressRole,
-  signal: AbortSignal,
-): Promise<void> {
+export async function runIngress(role: IngressRole, signal: AbortSignal): Promise<void> {
+  const { core, catalog, host, onListening, hangups = null } = role;
+  const { readSources = () => readConfig().sources } = role;
   const { config, logger, metrics } = core;
   const { door, store, close } = await openStore(core);
   const options: IngressOptions = {
@@ -46,7 +48,7 @@ export async function runIngress(
   };
   const app = await createIngress(options);
   const use = replaceSources.bind(null, app, options);
-  const reloading = reloadAtHangup({ read: readSources, use, logger });
+  const reloading = reloadAtHangup({ hangups, read: readSources, use, logger });
   try {
     await app.listen(config.ingressPort, host);
     const { port } = app.getHttpServer().address() as { port: number };

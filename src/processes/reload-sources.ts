@@ -1,8 +1,10 @@
 import { ConfigError } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
+import type { Hangups } from './hangups.ts';
 
 type Reload = Readonly<{
+  hangups: Hangups | null;
   /** Throws when the configuration has a mistake. */
   read: () => readonly WebhookSource[];
   use: (sources: readonly WebhookSource[]) => void;
@@ -13,7 +15,12 @@ type Reload = Readonly<{
  * Reads the sources again at each SIGHUP, until `stop`. The environment of a process stays as it is, so what changes is
  * the file that WEBHOOK_SOURCES names. With any mistake the old sources stay, all of them, and every mistake is logged.
  */
-export function reloadAtHangup({ read, use, logger }: Reload): Readonly<{ stop: () => void }> {
+export function reloadAtHangup({
+  hangups,
+  read,
+  use,
+  logger,
+}: Reload): Readonly<{ stop: () => void }> {
   const reload = (): void => {
     try {
       const sources = read();
@@ -28,8 +35,7 @@ export function reloadAtHangup({ read, use, logger }: Reload): Readonly<{ stop: 
       }
     }
   };
-  process.on('SIGHUP', reload);
-  return { stop: () => process.off('SIGHUP', reload) };
+  return hangups?.onEach(reload) ?? { stop: () => undefined };
 }
 
 function mistakesOf(error: unknown): readonly string[] {

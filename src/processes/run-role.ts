@@ -9,6 +9,7 @@ import { sql } from '../platform/sql.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { type WorkflowCatalog, loadWorkflows } from '../workflows/index.ts';
 import { type Core, type RoleName, withCore } from './core.ts';
+import type { Hangups } from './hangups.ts';
 
 /** A sentence for the operator; the stack would not help. */
 export class CannotRun extends Error {
@@ -18,7 +19,11 @@ export class CannotRun extends Error {
 type WithTransport = Core & Readonly<{ transport: Transport }>;
 
 /** Runs one role until SIGTERM or SIGINT, and drains. */
-export async function runRole(role: Exclude<RoleName, 'start'>, config: Config): Promise<void> {
+export async function runRole(
+  role: Exclude<RoleName, 'start'>,
+  config: Config,
+  hangups: Hangups | null = null,
+): Promise<void> {
   const { databaseUrl, rabbitmqUrl } = config;
   if (databaseUrl === null) throw missing(role, 'DATABASE_URL');
   if (role !== 'ingress' && rabbitmqUrl === null) throw missing(role, 'RABBITMQ_URL');
@@ -42,7 +47,7 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
       const until = AbortSignal.any([stopping, failed.signal]);
       setMaxListeners(0, until);
       try {
-        await ROLES[role](core, until);
+        await ROLES[role](core, until, hangups);
       } catch (error) {
         // What else runs in this process ends too: it would go on without its database, and nobody would notice.
         failed.abort();
@@ -57,11 +62,15 @@ export async function runRole(role: Exclude<RoleName, 'start'>, config: Config):
 
 /** Each role loads what it needs and nothing else. A role that takes a transport is only started with one. */
 const ROLES: Readonly<
-  Record<Exclude<RoleName, 'start'>, (core: Core, signal: AbortSignal) => Promise<void>>
+  Record<
+    Exclude<RoleName, 'start'>,
+    (core: Core, signal: AbortSignal, hangups: Hangups | null) => Promise<void>
+  >
 > = {
-  ingress: async (core, signal) => {
+  ingress: async (core, signal, hangups) => {
     const { runIngress } = await import('./ingress.ts');
-    await runIngress({ core, catalog: await catalogOf(core), host: hostOf(core.config) }, signal);
+    const shared = { core, catalog: await catalogOf(core), host: hostOf(core.config) };
+    await runIngress({ ...shared, hangups }, signal);
   },
   api: async (core, signal) => {
     const { runApi } = await import('./api.ts');

@@ -9,6 +9,7 @@ import { announceStart, withdrawStart } from '../platform/running-start.ts';
 import { shutdownSignal } from '../platform/shutdown.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { type Core, withCore } from './core.ts';
+import type { Hangups } from './hangups.ts';
 import { catalogOf, openAdmin, openRabbitmq } from './run-role.ts';
 import { sampleSource } from './sample-source.ts';
 
@@ -18,7 +19,11 @@ export type Addresses = Readonly<{ dashboard: string; ingress: string }>;
  * Runs the whole service in one process until SIGTERM or SIGINT: with a Postgres of its own without `DATABASE_URL`, and
  * with a transport within the process without `RABBITMQ_URL`. Brings the database up to date by itself.
  */
-export async function start(given: Config, onReady: (addresses: Addresses) => void): Promise<void> {
+export async function start(
+  given: Config,
+  onReady: (addresses: Addresses) => void,
+  hangups: Hangups | null = null,
+): Promise<void> {
   const logger = createLogger(given.logLevel, 'start');
   const config = { ...given, sources: [...given.sources, ...sampleSource(given)] };
   const stopping = shutdownSignal({ graceMs: config.shutdownGraceMs + 10_000, logger });
@@ -35,7 +40,7 @@ export async function start(given: Config, onReady: (addresses: Addresses) => vo
         openTransport: () => openTransport(config, logger),
       },
       (core) =>
-        runAll(core, stopping, (addresses) => {
+        runAll({ ...core, hangups }, stopping, (addresses) => {
           const running = { pid: process.pid, databaseUrl: postgres.url, ...addresses };
           announceStart(config.dataDir, running);
           onReady(addresses);
@@ -49,12 +54,12 @@ export async function start(given: Config, onReady: (addresses: Addresses) => vo
 }
 
 async function runAll(
-  given: Core,
+  given: Core & Readonly<{ hangups: Hangups | null }>,
   stopping: AbortSignal,
   onReady: (addresses: Addresses & Readonly<{ admin: string }>) => void,
 ): Promise<void> {
   // `openTransport` always gives one here.
-  const core = given as Core & Readonly<{ transport: Transport }>;
+  const core = given as typeof given & Readonly<{ transport: Transport }>;
   const admin = await openAdmin(core, stopping, 'start');
   const failed = new AbortController();
   const signal = AbortSignal.any([stopping, failed.signal]);
@@ -76,7 +81,7 @@ async function runAll(
 }
 
 async function runRoles(
-  core: Core & Readonly<{ transport: Transport }>,
+  core: Core & Readonly<{ transport: Transport; hangups: Hangups | null }>,
   signal: AbortSignal,
   onReady: (addresses: Addresses) => void,
 ): Promise<readonly Promise<void>[]> {
@@ -97,7 +102,10 @@ async function runRoles(
   return [
     runProjector({ core }, signal),
     runWorker(shared, signal),
-    runIngress({ ...shared, onListening: ingress, readSources: sourcesOfNow }, signal),
+    runIngress(
+      { ...shared, onListening: ingress, readSources: sourcesOfNow, hangups: core.hangups },
+      signal,
+    ),
     runApi({ ...shared, onListening: api }, signal),
   ];
 }

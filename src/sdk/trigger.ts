@@ -1,3 +1,5 @@
+import { fitsGlob } from './glob.ts';
+
 /** Anything that `JSON.stringify` keeps whole. */
 export type JsonValue =
   | null
@@ -22,11 +24,19 @@ export type Trigger = Readonly<{
     headRepository: string | null;
     baseBranch: string | null;
     baseSha: string | null;
+    /** Left out where the host does not say. */
+    labels?: readonly string[];
+    /** Left out where the host does not say. */
+    draft?: boolean;
   }> | null;
   ref: string | null;
   headSha: string | null;
   baseSha: string | null;
   sender: string | null;
+  /** The files that a push changed; left out where the host does not say. */
+  paths?: readonly string[];
+  /** Whether the push changed more files than `paths` has. */
+  morePaths?: boolean;
 }>;
 
 type OneOrMore = string | readonly string[];
@@ -44,6 +54,15 @@ export type TriggerMatcher = Readonly<{
   /** The branch that a pull request goes into. */
   baseBranch?: OneOrMore;
   sender?: OneOrMore;
+  /** One that the pull request has. */
+  label?: OneOrMore;
+  /** Whether the pull request is a draft; where the host does not say, it is none. */
+  draft?: boolean;
+  /**
+   * A pattern of a file that the push changed: `*` and `?` stop at a slash, `**` does not. Where the host does not name
+   * the files, or not all of them, this lets the trigger through.
+   */
+  path?: OneOrMore;
 }>;
 
 /** Whether any of the matchers lets the trigger through. */
@@ -67,21 +86,45 @@ export function matchFields(matcher: TriggerMatcher, trigger: Trigger): readonly
   return Object.entries(matcher).map(([name, given]) => {
     // `mistakeOfMatchers` lets no other field into a workflow.
     const field = name as keyof TriggerMatcher;
-    const wanted = typeof given === 'string' ? [given] : given;
-    const value = FIELDS[field](trigger);
-    return { field, wanted, value, passes: value !== null && wanted.includes(value) };
+    const wanted = Array.isArray(given) ? (given as readonly string[]) : [String(given)];
+    const values = FIELDS[field](trigger);
+    const passes = field === 'path' ? touches(wanted, trigger) : values.some(isOneOf(wanted));
+    return { field, wanted, value: values.length === 0 ? null : values.join(', '), passes };
   });
 }
 
-const FIELDS: Readonly<Record<keyof TriggerMatcher, (trigger: Trigger) => string | null>> = {
-  provider: ({ provider }) => provider,
-  source: ({ source }) => source,
-  event: ({ event }) => event,
-  action: ({ action }) => action,
-  repository: ({ repository }) => repository?.fullName ?? null,
-  ref: ({ ref }) => ref,
-  baseBranch: ({ pullRequest }) => pullRequest?.baseBranch ?? null,
-  sender: ({ sender }) => sender,
+const isOneOf =
+  (wanted: readonly string[]) =>
+  (value: string): boolean =>
+    wanted.includes(value);
+
+/** Whether it may have changed a file that one of the patterns fits. */
+export function touches(patterns: readonly string[], { paths, morePaths }: Trigger): boolean {
+  if (paths === undefined || morePaths === true) return true;
+  return paths.some((path) => patterns.some((pattern) => fitsGlob(pattern, path)));
+}
+
+/** Whether the patterns fit all the files that it changed, which it must name. */
+export function touchesOnly(patterns: readonly string[], { paths, morePaths }: Trigger): boolean {
+  if (paths === undefined || paths.length === 0 || morePaths === true) return false;
+  return paths.every((path) => patterns.some((pattern) => fitsGlob(pattern, path)));
+}
+
+const ifAny = (value: string | null | undefined): readonly string[] =>
+  value === null || value === undefined ? [] : [value];
+
+const FIELDS: Readonly<Record<keyof TriggerMatcher, (trigger: Trigger) => readonly string[]>> = {
+  provider: ({ provider }) => [provider],
+  source: ({ source }) => [source],
+  event: ({ event }) => [event],
+  action: ({ action }) => [action],
+  repository: ({ repository }) => ifAny(repository?.fullName),
+  ref: ({ ref }) => ifAny(ref),
+  baseBranch: ({ pullRequest }) => ifAny(pullRequest?.baseBranch),
+  sender: ({ sender }) => ifAny(sender),
+  label: ({ pullRequest }) => pullRequest?.labels ?? [],
+  draft: ({ pullRequest }) => (pullRequest === null ? [] : [String(pullRequest.draft ?? false)]),
+  path: ({ paths }) => paths ?? [],
 };
 
 /** What is wrong with the matchers of a workflow that no type has checked, or null. */
@@ -90,13 +133,19 @@ export function mistakeOfMatchers(matchers: unknown): string | null {
   for (const matcher of matchers as readonly unknown[]) {
     if (typeof matcher !== 'object' || matcher === null) return 'on is a list of objects';
     for (const [field, wanted] of Object.entries(matcher)) {
-      if (!Object.hasOwn(FIELDS, field)) {
-        return `on has no field "${field}": it has ${Object.keys(FIELDS).join(', ')}`;
-      }
-      if (!isOneOrMore(wanted)) return `on.${field} is a text or a list of texts`;
+      const mistake = mistakeOfField(field, wanted);
+      if (mistake !== null) return mistake;
     }
   }
   return null;
+}
+
+function mistakeOfField(field: string, wanted: unknown): string | null {
+  if (!Object.hasOwn(FIELDS, field)) {
+    return `on has no field "${field}": it has ${Object.keys(FIELDS).join(', ')}`;
+  }
+  if (field === 'draft') return typeof wanted === 'boolean' ? null : 'on.draft is true or false';
+  return isOneOrMore(wanted) ? null : `on.${field} is a text or a list of texts`;
 }
 
 const isOneOrMore = (wanted: unknown): wanted is OneOrMore =>

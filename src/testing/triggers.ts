@@ -73,11 +73,16 @@ export function triggerFor({ on: [matcher = {}] }: Pick<Workflow, 'on'>): Trigge
   const fullName = firstOf(matcher.repository);
   const repository = fullName === null ? {} : { fullName };
   const baseBranch = firstOf(matcher.baseBranch);
+  const label = firstOf(matcher.label);
   return change.event === undefined || change.event.startsWith('pull_request')
     ? pullRequestTrigger({
         ...change,
         repository,
-        pullRequest: baseBranch === null ? {} : { baseBranch },
+        pullRequest: {
+          ...(baseBranch === null ? {} : { baseBranch }),
+          ...(label === null ? {} : { labels: [label] }),
+          ...(matcher.draft === undefined ? {} : { draft: matcher.draft }),
+        },
       })
     : pushTrigger({ ...change, repository });
 }
@@ -91,5 +96,5 @@ export function assertStarts({ name, on }: Pick<Workflow, 'name' | 'on'>, trigge
   );
 }
 
-const firstOf = (wanted: TriggerMatcher[keyof TriggerMatcher]): string | null =>
+const firstOf = (wanted: TriggerMatcher[Exclude<keyof TriggerMatcher, 'draft'>]): string | null =>
   typeof wanted === 'string' ? wanted : (wanted?.[0] ?? null);

@@ -171,6 +171,29 @@ describe('webhooks test', () => {
     });
   });
 
+  test('says what each filter of the source wants, and whether it passes', async () => {
+    const sources = join(cwd, 'filters.json');
+    const source = {
+      name: 'ours',
+      provider: 'github',
+      secrets: [{ value: SECRET }],
+      ownAccounts: ['our-bot[bot]'],
+      filters: { only: { path: ['src/**'] }, except: { branch: ['main'] } },
+    };
+    await writeFile(sources, JSON.stringify([source]));
+    const commits = [{ added: [], modified: ['src/a.ts'], removed: [] }];
+    const path = await file(push('octo/cli', { commits }));
+    const { stdout } = await run(
+      ['webhooks', 'test', path, '--event', 'push', '--source', 'ours'],
+      { env: { ...env, WEBHOOK_SOURCES: sources }, cwd },
+    );
+
+    expect(stdout).toContain('The filters of the source "ours" leave out the branch main');
+    expect(stdout).toContain('yes  ownAccounts is octocat, wanted: not our-bot[bot]');
+    expect(stdout).toContain('yes  only.path is src/a.ts, wanted: src/**');
+    expect(stdout).toContain('no   except.branch is main, wanted: not main');
+  });
+
   test('explains a stored delivery by the workflows of now, and stores nothing', async () => {
     const id = randomUUID();
     await deliver(address, push('octo/stored', { ref: 'refs/heads/side' }), { secret: SECRET, id });

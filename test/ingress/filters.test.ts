@@ -75,6 +75,88 @@ test.each<readonly [string, SourceFilters, 'push' | 'pull_request', string | nul
   }
 });
 
+const TOUCHING = (...modified: string[]) =>
+  JSON.stringify({ ...PUSH, commits: [{ id: 'a'.repeat(40), added: [], modified, removed: [] }] });
+const labelled = (...names: string[]) =>
+  pullRequestBody({ labels: names.map((name) => ({ name })), draft: names.includes('wip') });
+
+test.each<readonly [string, SourceFilters, 'push' | 'pull_request', string, string | null]>([
+  [
+    'a label that it has',
+    { only: { label: ['review', 'x'] } },
+    'pull_request',
+    labelled('y', 'x'),
+    null,
+  ],
+  [
+    'a label that it has not',
+    { only: { label: ['review'] } },
+    'pull_request',
+    labelled('y', 'x'),
+    'the label y, x',
+  ],
+  [
+    'a label that keeps it out',
+    { except: { label: ['skip'] } },
+    'pull_request',
+    labelled('skip'),
+    'the label skip',
+  ],
+  ['no draft', { only: { draft: false } }, 'pull_request', labelled(), null],
+  ['a draft', { only: { draft: false } }, 'pull_request', labelled('wip'), 'the draft true'],
+  [
+    'a draft, the other way',
+    { except: { draft: true } },
+    'pull_request',
+    labelled('wip'),
+    'the draft true',
+  ],
+  ['a push is neither', { except: { draft: true } }, 'push', TOUCHING('a'), null],
+  ['a file that is wanted', { only: { path: ['src/**'] } }, 'push', TOUCHING('a', 'src/b/c'), null],
+  [
+    'no file that is wanted',
+    { only: { path: ['src/**'] } },
+    'push',
+    TOUCHING('a', 'srcs/b'),
+    'the path a, srcs/b',
+  ],
+  ['files not named', { only: { path: ['src/**'] } }, 'push', JSON.stringify(PUSH), null],
+  [
+    'only files that are not wanted',
+    { except: { path: ['docs/**', '*.md'] } },
+    'push',
+    TOUCHING('docs/a', 'b.md'),
+    'the path docs/a, b.md',
+  ],
+  ['one other file', { except: { path: ['docs/**'] } }, 'push', TOUCHING('docs/a', 'b'), null],
+  ['no file at all', { except: { path: ['docs/**'] } }, 'push', JSON.stringify(PUSH), null],
+  ['a pull request names none', { only: { path: ['src/**'] } }, 'pull_request', labelled(), null],
+])('labels, drafts and paths: %s', async (...[, filters, event, body, leftOut]) => {
+  const { status, body: said } = await answer(filters, body, event);
+
+  if (leftOut === null) expect([status, said]).toMatchObject([202, { jobs: [{}] }]);
+  else {
+    const reason = `The filters of the source "github" leave out ${leftOut}`;
+    expect([status, said]).toMatchObject([200, { jobs: [], reason }]);
+  }
+});
+
+test.each(['Our-Bot[bot]', 'our-bot[BOT]'])('what %s does starts nothing', async (login) => {
+  ingress = await startIngress({
+    sources: [source({ ownAccounts: ['robot', 'our-bot[bot]'] })],
+    plan: () => [planned],
+  });
+  const own = await post(ingress, pullRequestBody({}, { sender: { login } }));
+  const other = await post(ingress, pullRequestBody({}, { sender: { login: 'our-bot' } }));
+
+  expect(own).toMatchObject({
+    status: 200,
+    body: { jobs: [], reason: expect.stringContaining(`"${login}", an account of ours`) as string },
+  });
+  expect(ingress.recorded.deliveries[0]).toMatchObject({ outcome: 'ignored', jobs: [] });
+  expect(other.status).toBe(202);
+});
+
 test('a field that the fact has not is not what is wanted', async () => {
   const { sender: _, ...anonymous } = PUSH;
   const { body } = await answer({ only: { author: ['ada'] } }, JSON.stringify(anonymous), 'push');
@@ -102,7 +184,8 @@ test('the file of the sources has the filters', () => {
 });
 
 test.each([
-  [{ only: { label: ['x'] } }, 'label'],
+  [{ only: { title: ['x'] } }, 'title'],
+  [{ only: { draft: 'yes' } }, 'draft'],
   [{ only: { branch: 'main' } }, 'branch'],
   [{ only: { branch: [] } }, 'branch'],
   [{ branch: ['main'] }, 'branch'],

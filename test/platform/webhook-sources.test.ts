@@ -37,6 +37,12 @@ test('several secrets of a variable are all valid, newest first', () => {
   expect(sources[0]?.secrets.map(({ value }) => value)).toEqual(['new', 'old']);
 });
 
+test('a source of a variable knows our own accounts, whose names may have spaces', () => {
+  const env = { GITHUB_WEBHOOK_SECRET: 's', GITHUB_OWN_ACCOUNTS: ' our-bot[bot], Review Bot ,' };
+
+  expect(readSources(env, noFile).sources[0]?.ownAccounts).toEqual(['our-bot[bot]', 'Review Bot']);
+});
+
 test.each(['', '   '])('the empty secret %j is a mistake', (secret) => {
   const { sources, mistakes } = readSources({ GITEA_WEBHOOK_SECRET: secret }, noFile);
   expect(sources).toEqual([]);
@@ -50,6 +56,7 @@ test('a file adds named sources with their limits', () => {
         ...own,
         secrets: [{ env: 'TEAM_A' }, { value: 'old', expiresAt: '2030-01-01T00:00:00+02:00' }],
         repositories: ['team/a'],
+        ownAccounts: ['our-bot'],
         maxPerMinute: 60,
         allowedIps: ['10.0.0.0/8', '2001:db8::1'],
       },
@@ -66,6 +73,7 @@ test('a file adds named sources with their limits', () => {
       { value: 'old', expiresAt: new Date('2029-12-31T22:00:00Z') },
     ],
     repositories: ['team/a'],
+    ownAccounts: ['our-bot'],
     maxPerMinute: 60,
     allowedIps: ['10.0.0.0/8', '2001:db8::1'],
   });

@@ -22,6 +22,20 @@ const push: Trigger = {
   sender: null,
 };
 
+const draft: Trigger = {
+  ...pullRequest,
+  pullRequest: {
+    number: 1,
+    title: null,
+    url: null,
+    headRepository: null,
+    baseBranch: 'main',
+    baseSha: null,
+    labels: ['y', 'z'],
+    draft: true,
+  },
+};
+
 describe('matches', () => {
   test.each<[string, TriggerMatcher[], Trigger, boolean]>([
     ['no matcher', [], pullRequest, false],
@@ -46,6 +60,21 @@ describe('matches', () => {
     ['one matcher of several', [{ event: 'push' }, { sender: 'octocat' }], pullRequest, true],
     ['a field that the trigger has not', [{ baseBranch: 'main' }], push, false],
     ['a repository that the trigger has not', [{ repository: 'octo/repo' }], push, false],
+    ['a label that it has', [{ label: ['x', 'y'] }], draft, true],
+    ['a label that it has not', [{ label: 'x' }], draft, false],
+    ['a draft', [{ draft: true }], draft, true],
+    ['a draft, where none is wanted', [{ draft: false }], draft, false],
+    ['a host that does not say whether it is a draft', [{ draft: false }], pullRequest, true],
+    ['no pull request, so no draft either', [{ draft: false }], push, false],
+    ['a path', [{ path: ['x', 'src/*.ts'] }], { ...push, paths: ['a', 'src/b.ts'] }, true],
+    ['no such path', [{ path: 'src/*.ts' }], { ...push, paths: ['a', 'src/b/c.ts'] }, false],
+    [
+      'paths that are not all named',
+      [{ path: 'x' }],
+      { ...push, paths: [], morePaths: true },
+      true,
+    ],
+    ['paths that are not named', [{ path: 'x' }], push, true],
     ['part of a value', [{ repository: 'octo' }], pullRequest, false],
   ])('%s', (_, matchers, trigger, expected) => {
     expect(matches(matchers, trigger)).toBe(expected);

@@ -14,6 +14,7 @@ import {
   cloneUrl,
   fullName,
   fullRef,
+  labelsAndDraft,
   login,
   pullRequestNumber,
   refName,
@@ -188,6 +189,7 @@ function pullRequestFact(event: Fact['event'], action: string, payload: Payload)
       headRepository: fork === null ? null : nameOf(fork),
       baseBranch: refName(at(it, 'toRef', 'displayId'), 'The destination branch'),
       baseSha,
+      ...labelsAndDraft(null, () => null, at(it, 'draft')),
     },
     // A tag may be the source too.
     ref: refName(at(it, 'fromRef', 'displayId'), 'The source branch'),

@@ -1,4 +1,5 @@
 import type { PullRequest, Repository } from '../../events/trigger.ts';
+import { changedPaths } from './changed-paths.ts';
 import { type Payload, at, has, isObject } from './payload.ts';
 import { type Fact, type Reading, Unmappable } from './provider.ts';
 import { fact, ignored, movement, oneFact } from './reading.ts';
@@ -7,6 +8,7 @@ import {
   cloneUrl,
   fullName,
   fullRef,
+  labelsAndDraft,
   login,
   pullRequestNumber,
   refName,
@@ -55,6 +57,7 @@ export function push(payload: Payload, tagTip: (after: string | null) => string 
       headSha: after === null ? null : commit,
       baseSha: before,
       sender: senderOf(payload),
+      ...(ref.kind === 'branch' && after !== null ? changedPaths(payload) : {}),
     }),
   );
 }
@@ -93,6 +96,7 @@ export function pullRequestFact(event: Fact['event'], payload: Payload): Fact {
       headRepository: headRepository(at(it, 'head', 'repo', 'full_name')),
       baseBranch: refName(at(it, 'base', 'ref'), 'The base branch'),
       baseSha,
+      ...labelled(it),
     },
     ref: refName(at(it, 'head', 'ref'), 'The head branch'),
     headSha: sha(at(it, 'head', 'sha'), 'The head of the pull request'),
@@ -134,5 +138,9 @@ function commentedPullRequest(issue: unknown): PullRequest {
     headRepository: null,
     baseBranch: null,
     baseSha: null,
+    ...labelled(issue),
   };
 }
+
+const labelled = (it: unknown): ReturnType<typeof labelsAndDraft> =>
+  labelsAndDraft(at(it, 'labels'), (label) => at(label, 'name'), at(it, 'draft'));

@@ -1,4 +1,5 @@
 import type { PullRequest, Repository } from '../../events/trigger.ts';
+import { changedPaths } from './changed-paths.ts';
 import { type Payload, at } from './payload.ts';
 import {
   type Fact,
@@ -16,6 +17,7 @@ import {
   cloneUrl,
   fullName,
   fullRef,
+  labelsAndDraft,
   login,
   optionalRefName,
   pullRequestNumber,
@@ -120,6 +122,7 @@ function push(payload: Payload): Reading {
       headSha: after === null ? null : commit,
       baseSha: before,
       sender: sender(payload),
+      ...(ref.kind === 'branch' && after !== null ? changedPaths(payload) : {}),
     }),
   );
 }
@@ -159,6 +162,11 @@ function mergeRequestFact(event: Fact['event'], payload: Payload, it: unknown): 
     pullRequest: {
       ...pullRequest(it),
       headRepository: headRepository(at(it, 'source', 'path_with_namespace')),
+      ...labelsAndDraft(
+        at(payload, 'labels') ?? at(it, 'labels'),
+        (label) => at(label, 'title'),
+        at(it, 'draft') ?? at(it, 'work_in_progress'),
+      ),
     },
     ref: refName(at(it, 'source_branch'), 'The source branch'),
     headSha: sha(at(it, 'last_commit', 'id'), 'The head of the merge request'),

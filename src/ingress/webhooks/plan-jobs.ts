@@ -1,7 +1,7 @@
 import type { Trigger } from '../../events/trigger.ts';
 import type { WebhookSource } from '../../platform/webhook-sources.ts';
 import type { PlannedJob, ReceivedDelivery } from '../../write/door.ts';
-import { filteredBy } from './filters.ts';
+import { leftOutBy } from './filters.ts';
 import type { Fact } from './provider.ts';
 import type { ReadDelivery } from './interpret.ts';
 
@@ -25,19 +25,16 @@ export function planJobs(read: ReadDelivery, rules: PlanRules): DeliveryPlan {
     const outcome = read.unmappable ? 'unmappable' : 'ignored';
     return { triggers, jobs: [], outcome, reason: read.withheld };
   }
-  const ofAllowed = triggers.filter((trigger) => isAllowed(trigger, rules.source));
-  const allowed = ofAllowed.filter((trigger) => filteredBy(trigger, rules.source) === null);
+  const allowed = triggers.filter((trigger) => leftOutBy(trigger, rules.source) === null);
   const jobs = allowed.flatMap((trigger) =>
     rules.plan(trigger).map((planned) => ({ trigger, planned })),
   );
   if (jobs.length > 0) {
     return { triggers, jobs, outcome: 'accepted', reason: droppedReason(read) };
   }
-  const [left] = allowed.length === 0 ? ofAllowed : [];
-  const filter = left === undefined ? null : filteredBy(left, rules.source);
-  const reason =
-    ofAllowed.length < triggers.length ? notAllowed(triggers, rules) : notWanted(triggers);
-  return { triggers, jobs, outcome: 'ignored', reason: filter ?? reason };
+  const [left] = allowed.length === 0 ? triggers : [];
+  const leftOut = left === undefined ? null : leftOutBy(left, rules.source);
+  return { triggers, jobs, outcome: 'ignored', reason: leftOut ?? notWanted(allowed) };
 }
 
 function toTrigger(fact: Fact, { source, deliveryId, localClones }: PlanRules): Trigger {
@@ -53,18 +50,6 @@ function toTrigger(fact: Fact, { source, deliveryId, localClones }: PlanRules): 
     source: source.name,
     deliveryId,
   };
-}
-
-function isAllowed({ repository }: Trigger, { repositories }: WebhookSource): boolean {
-  if (repositories === null) return true;
-  // No host has two repositories whose names differ in case only.
-  const name = repository?.fullName.toLowerCase();
-  return repositories.some((allowed) => allowed.toLowerCase() === name);
-}
-
-function notAllowed(triggers: readonly Trigger[], { source }: PlanRules): string {
-  const names = new Set(triggers.map(({ repository }) => repository?.fullName ?? 'none'));
-  return `The source "${source.name}" does not allow the repository ${[...names].slice(0, 3).join(', ')}`;
 }
 
 function notWanted(triggers: readonly Trigger[]): string {

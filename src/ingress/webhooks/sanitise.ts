@@ -1,6 +1,13 @@
 import { Unmappable } from './provider.ts';
 
-const LONGEST = { title: 1024, login: 255, url: 2048, ref: 512, fullName: 512 } as const;
+const LONGEST = {
+  title: 1024,
+  login: 255,
+  url: 2048,
+  ref: 512,
+  fullName: 512,
+  label: 255,
+} as const;
 
 /** U+0000 and halves of surrogate pairs, which no text column of Postgres takes. */
 const UNSTORABLE = /[\0\p{Surrogate}]/gu;
@@ -14,6 +21,23 @@ export function text(value: unknown, longest: number): string | null {
 export const title = (value: unknown): string | null => text(value, LONGEST.title);
 
 export const login = (value: unknown): string | null => text(value, LONGEST.login) || null;
+
+const MAX_LABELS = 100;
+
+/** The labels of a pull request by their names, and whether it is a draft, each where the payload says so. */
+export function labelsAndDraft(
+  labels: unknown,
+  nameOf: (label: unknown) => unknown,
+  draft: unknown,
+): Readonly<{ labels?: readonly string[]; draft?: boolean }> {
+  const names = Array.isArray(labels)
+    ? labels.slice(0, MAX_LABELS).flatMap((label) => text(nameOf(label), LONGEST.label) ?? [])
+    : null;
+  return {
+    ...(names === null ? {} : { labels: names }),
+    ...(typeof draft === 'boolean' ? { draft } : {}),
+  };
+}
 
 /** The number of a pull request, as the host counts them. */
 export function pullRequestNumber(value: unknown): number {
