@@ -1,5 +1,7 @@
 export type { JsonValue, Trigger, TriggerMatcher } from './trigger.ts';
 export { matches } from './trigger.ts';
+export { lineOf, scheduleName } from './start-rules.ts';
+export type { ConcurrencyRule, RateLimitRule, Schedule } from './start-rules.ts';
 export type {
   JobView,
   Logger,

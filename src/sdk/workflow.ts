@@ -1,3 +1,9 @@
+import {
+  type ConcurrencyRule,
+  type RateLimitRule,
+  type Schedule,
+  mistakeOfStartRules,
+} from './start-rules.ts';
 import { type JsonValue, type Trigger, type TriggerMatcher, mistakeOfMatchers } from './trigger.ts';
 
 export type JobView = Readonly<{
@@ -79,11 +85,9 @@ export type WorkflowDefinition = Readonly<{
   name: string;
   /** The triggers that start it; none: it is only started by hand. */
   on?: readonly TriggerMatcher[];
-  /** Jobs of one key stand in one line; null: this job stands in none. */
-  concurrency?: Readonly<{
-    key: (trigger: Trigger) => string | null;
-    strategy: 'supersede' | 'queue';
-  }>;
+  concurrency?: ConcurrencyRule;
+  rateLimit?: RateLimitRule | null;
+  schedules?: readonly Schedule[];
   /** 0 to 9, the highest first. Default 5. */
   priority?: number;
   retry?: Partial<RetryOptions>;
@@ -91,8 +95,9 @@ export type WorkflowDefinition = Readonly<{
 }>;
 
 export type Workflow = Readonly<
-  Required<Pick<WorkflowDefinition, 'name' | 'on' | 'priority' | 'run'>> & {
-    concurrency: WorkflowDefinition['concurrency'] | null;
+  Required<Pick<WorkflowDefinition, 'name' | 'on' | 'priority' | 'run' | 'schedules'>> & {
+    concurrency: ConcurrencyRule | null;
+    rateLimit: RateLimitRule | null;
     retry: RetryOptions;
   }
 >;
@@ -107,11 +112,13 @@ const DEFAULT_RETRY: RetryOptions = { maxAttempts: 5, firstDelayMs: 1000, maxDel
  * has effects, and what gives another value each time, inside of steps, and `await` each step and wait.
  */
 export function defineWorkflow(definition: WorkflowDefinition): Workflow {
-  const { name, on = [], concurrency = null, priority = 5, run } = definition;
+  const { name, on = [], concurrency = null, rateLimit = null, priority = 5, run } = definition;
   const workflow = {
     name,
     on,
     concurrency,
+    rateLimit,
+    schedules: definition.schedules ?? [],
     priority,
     retry: { ...DEFAULT_RETRY, ...definition.retry },
     run,
@@ -143,19 +150,10 @@ const CHECKS: readonly ((workflow: Workflow) => string | null)[] = [
     firstDelayMs >= 0 && maxDelayMs >= firstDelayMs && maxDelayMs <= MAX_DELAY_MS
       ? null
       : 'retry delays are milliseconds from 0 to a year, and maxDelayMs is not below firstDelayMs',
-  ({ concurrency }) =>
-    concurrency === null || typeof concurrency?.key === 'function'
-      ? null
-      : 'concurrency.key is a function of the trigger',
-  ({ concurrency }) =>
-    concurrency === null || STRATEGIES.has(concurrency?.strategy ?? '')
-      ? null
-      : `concurrency.strategy is ${[...STRATEGIES].join(' or ')}`,
+  mistakeOfStartRules,
 ];
 
 const MAX_DELAY_MS = 365 * 24 * 3_600_000;
-
-const STRATEGIES: ReadonlySet<string> = new Set(['supersede', 'queue']);
 
 const isWholeNumber = (value: number, min: number, max: number): boolean =>
   Number.isInteger(value) && value >= min && value <= max;

@@ -1,6 +1,6 @@
 import type { JobRequest } from '../events/job.ts';
 import type { Trigger } from '../events/trigger.ts';
-import type { JsonValue, Workflow } from '../sdk/index.ts';
+import { type JsonValue, type Workflow, lineOf } from '../sdk/index.ts';
 import { JobLog, type TestSignal } from './job-log.ts';
 import { Observed, type StepFake } from './observed.ts';
 import { TestRun } from './test-run.ts';
@@ -63,7 +63,7 @@ function requestOf(
     trigger,
     input,
     priority,
-    concurrency: concurrency && key !== null ? { key, strategy: concurrency.strategy } : null,
+    concurrency: concurrency && key !== null ? lineOf(concurrency, key) : null,
     retry,
     deliveryId: null,
   };

@@ -1,15 +1,9 @@
-import { matches, type RetryOptions, type Trigger, type Workflow } from '../sdk/index.ts';
+import { lineOf, matches, type Trigger, type Workflow } from '../sdk/index.ts';
 import { createCodeReview, isCodeReview } from './code-review/code-review.ts';
 import type { CodeReviewOptions } from './code-review/options.ts';
+import type { PlannedJob } from './planned-job.ts';
+import { type PlannedSchedule, plannedSchedules } from './schedules.ts';
 import { importWorkflows } from './user-module.ts';
-
-/** A job that a trigger is to start. */
-export type PlannedJob = Readonly<{
-  workflow: string;
-  priority: number;
-  concurrency: Readonly<{ key: string; strategy: 'supersede' | 'queue' }> | null;
-  retry: RetryOptions;
-}>;
 
 /** The workflows that this process knows. */
 export type WorkflowCatalog = Readonly<{
@@ -18,11 +12,13 @@ export type WorkflowCatalog = Readonly<{
   plan: (trigger: Trigger) => readonly PlannedJob[];
   /** The job of one workflow, whatever starts it; null when there is no such workflow. */
   planOf: (name: string, trigger: Trigger) => PlannedJob | null;
+  /** What starts by the clock, each with its job. */
+  schedules: readonly PlannedSchedule[];
 }>;
 
 export type CatalogOptions = CodeReviewOptions &
   Readonly<{
-    /** Told when a workflow's own function cannot say its concurrency key; the job is then planned without one. */
+    /** Told when a workflow's own function cannot say a key; the job is then planned without one. */
     warn?: (message: string) => void;
   }>;
 
@@ -42,8 +38,10 @@ export async function loadWorkflows(
   const found = path === null ? [builtIn] : await importWorkflows(path, replace);
   const workflows = new Map(found.map((workflow) => [workflow.name, workflow]));
   const warn = options.warn ?? (() => undefined);
+  const planOf = (workflow: Workflow, trigger: Trigger) => planned(workflow, trigger, warn);
   return {
     workflows,
+    schedules: [...workflows.values()].flatMap((each) => plannedSchedules(each, planOf)),
     plan: (trigger) =>
       [...workflows.values()]
         .filter(({ on }) => matches(on, trigger))
@@ -60,28 +58,37 @@ function planned(
   trigger: Trigger,
   warn: (message: string) => void,
 ): PlannedJob {
-  const { name, priority, retry } = workflow;
-  return { workflow: name, priority, concurrency: concurrencyOf(workflow, trigger, warn), retry };
+  const { name, priority, retry, concurrency, rateLimit } = workflow;
+  const keyBy = (path: string, key: (trigger: Trigger) => string | null): string | null =>
+    keyOf(key, trigger, (mistake) => {
+      warn(`Workflow "${name}": ${path} ${mistake}; the job has no key`);
+    });
+  const line = concurrency && keyBy('concurrency.key', concurrency.key);
+  const rate = rateLimit && keyBy('rateLimit.key', rateLimit.key ?? (() => name));
+  return {
+    workflow: name,
+    priority,
+    concurrency: concurrency && line !== null ? lineOf(concurrency, line) : null,
+    ...(rateLimit && rate !== null
+      ? { rateLimit: { key: rate, limit: rateLimit.limit, perMs: rateLimit.perMs } }
+      : {}),
+    retry,
+  };
 }
 
 /** A webhook must not be lost for a user's mistake: a job without a key is better than no job. */
-function concurrencyOf(
-  { name, concurrency }: Workflow,
+function keyOf(
+  keyBy: (trigger: Trigger) => string | null,
   trigger: Trigger,
-  warn: (message: string) => void,
-): PlannedJob['concurrency'] {
-  if (!concurrency) return null;
+  warn: (mistake: string) => void,
+): string | null {
   try {
-    const key: unknown = concurrency.key(trigger);
+    const key: unknown = keyBy(trigger);
     if (key === null || key === undefined) return null;
-    if (typeof key === 'string' && key !== '' && key.length <= KEY_LENGTH) {
-      return { key, strategy: concurrency.strategy };
-    }
-    warn(
-      `Workflow "${name}": concurrency.key must give null or a text of 1 to ${String(KEY_LENGTH)} characters; the job has no key`,
-    );
+    if (typeof key === 'string' && key !== '' && key.length <= KEY_LENGTH) return key;
+    warn(`must give null or a text of 1 to ${String(KEY_LENGTH)} characters`);
   } catch (error) {
-    warn(`Workflow "${name}": concurrency.key threw ${String(error)}; the job has no key`);
+    warn(`threw ${String(error)}`);
   }
   return null;
 }

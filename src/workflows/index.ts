@@ -1,7 +1,8 @@
 import type { Workflow } from '../sdk/index.ts';
 import { createCodeReview } from './code-review/code-review.ts';
 
-export type { CatalogOptions, PlannedJob, WorkflowCatalog } from './catalog.ts';
+export type { CatalogOptions, WorkflowCatalog } from './catalog.ts';
+export type { PlannedJob } from './planned-job.ts';
 export { loadWorkflows } from './catalog.ts';
 export { createCodeReview } from './code-review/code-review.ts';
 export type { CodeReviewOptions } from './code-review/options.ts';

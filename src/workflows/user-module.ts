@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { defineWorkflow, type Workflow, type WorkflowDefinition } from '../sdk/index.ts';
+import { assertSchedules } from './schedules.ts';
 
 /**
  * All workflows that a module exports, by name or as its default, in the order of the workflows' names. Anything else that it exports is its own
@@ -71,7 +72,9 @@ function checked(value: WorkflowDefinition, where: string): Workflow {
   const mistake = mistakeIn(value);
   if (mistake !== null) throw new Error(`WORKFLOWS: ${where}: ${mistake}`);
   try {
-    return defineWorkflow(value);
+    const workflow = defineWorkflow(value);
+    assertSchedules(workflow);
+    return workflow;
   } catch (error) {
     throw new Error(`WORKFLOWS: ${where}: ${error instanceof Error ? error.message : ''}`, {
       cause: error,
@@ -85,11 +88,7 @@ function mistakeIn({ name, on, concurrency }: WorkflowDefinition): string | null
     return "on is not a list of matchers: write on: [{ event: 'push' }]";
   }
   if (concurrency === undefined || concurrency === null) return null;
-  if (isObject(concurrency) && typeof concurrency.key === 'function') {
-    return ['supersede', 'queue'].includes(concurrency.strategy)
-      ? null
-      : "concurrency.strategy is neither 'supersede' nor 'queue'";
-  }
+  if (isObject(concurrency) && typeof concurrency.key === 'function') return null;
   return 'concurrency.key is not a function of a trigger';
 }
 

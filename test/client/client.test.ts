@@ -294,7 +294,7 @@ async function startApi(change: Partial<Service['core']['config']>) {
   const stopping = new AbortController();
   const port = gate<number>();
   const core = { ...service.core, config: { ...service.core.config, ...change } };
-  const catalog = { workflows: new Map(), plan: () => [], planOf: () => null };
+  const catalog = { workflows: new Map(), plan: () => [], planOf: () => null, schedules: [] };
   const ended = runApi(
     { core, catalog, host: '127.0.0.1', onListening: port.open },
     stopping.signal,

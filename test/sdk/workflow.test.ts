@@ -90,6 +90,8 @@ describe('defineWorkflow', () => {
       on: [],
       concurrency: null,
       priority: 5,
+      rateLimit: null,
+      schedules: [],
       retry: { maxAttempts: 5, firstDelayMs: 1_000, maxDelayMs: 300_000 },
       run,
     });

@@ -138,6 +138,7 @@ function catalogFrom(workflows: readonly Workflow[]): WorkflowCatalog {
       const workflow = byName.get(name);
       return workflow ? plan(workflow) : null;
     },
+    schedules: [],
   };
 }
 

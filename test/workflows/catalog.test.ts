@@ -145,6 +145,42 @@ describe("a user's module", () => {
     ]);
   });
 
+  test('plans what the definition says of lines, rates and times', async () => {
+    const path = moduleOf(`
+      export const a = { name: 'a', on: [{}], run: async () => 1,
+        concurrency: { key: (t) => t.ref, strategy: 'limit', limit: 3, colour: 'red' },
+        rateLimit: { limit: 10, perMs: 60_000 } };
+      export const b = { name: 'b', on: [{}], run: async () => 1,
+        concurrency: { key: (t) => t.ref, strategy: 'debounce', quietMs: 5, maxWaitMs: 50 },
+        rateLimit: { limit: 1, perMs: 1, key: () => null },
+        schedules: [{ cron: '30 2 * * 1-5', timeZone: 'Europe/Berlin', input: { all: true } }, { cron: '0 0 1 * *', name: 'monthly' }] };
+    `);
+    const { plan, schedules } = await loadWorkflows(path);
+    expect(plan(pushed)).toMatchObject([
+      {
+        concurrency: { key: 'feature', strategy: 'limit', limit: 3 },
+        rateLimit: { key: 'a', limit: 10, perMs: 60_000 },
+      },
+      { concurrency: { key: 'feature', strategy: 'debounce', quietMs: 5, maxWaitMs: 50 } },
+    ]);
+    expect(plan(pushed)[0]?.concurrency).not.toHaveProperty('colour');
+    expect(plan(pushed)[1]).not.toHaveProperty('rateLimit');
+    expect(schedules).toMatchObject([
+      {
+        workflow: 'b',
+        name: '30 2 * * 1-5',
+        timeZone: 'Europe/Berlin',
+        job: {
+          workflow: 'b',
+          input: { all: true },
+          concurrency: null,
+          trigger: { provider: 'manual', source: 'schedule', action: 'scheduled' },
+        },
+      },
+      { name: 'monthly', cron: '0 0 1 * *', timeZone: 'UTC', job: { input: null } },
+    ]);
+  });
+
   const workflow = (fields: string): string =>
     `export const a = { name: 'a', run: async () => 1, ${fields} };`;
 
@@ -157,7 +193,17 @@ describe("a user's module", () => {
     [workflow("concurrency: { key: 'x', strategy: 'queue' }"), 'concurrency.key is not a function'],
     [
       workflow("concurrency: { key: () => 'x', strategy: 'later' }"),
-      'concurrency.strategy is neither',
+      'concurrency.strategy is supersede, queue, limit, debounce',
+    ],
+    [
+      workflow("schedules: [{ cron: '* * * *' }]"),
+      'the schedule "* * * *" in UTC needs five fields',
+    ],
+    [workflow("schedules: [{ cron: '0 0 30 2 *' }]"), 'never comes'],
+    [workflow("schedules: [{ cron: '0 61 * * *' }]"), 'cannot be followed'],
+    [
+      workflow("schedules: [{ cron: '0 0 * * *', timeZone: 'Mars/Olympus' }]"),
+      'in Mars/Olympus cannot be followed',
     ],
     [
       `${workflow('')} export const b = { ...a };`,
