@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 
-import { CannotRun, catalogOf } from '../processes/run-role.ts';
+import { CannotRun } from '../processes/run-role.ts';
 import { deliveryBody, findDelivery, listDeliveries } from '../read/deliveries.ts';
-import { Redeliver } from '../write/door.ts';
-import { Rejected } from '../write/rejected.ts';
+import { type RangeOptions, filterOf, withRange } from './delivery-range.ts';
 import { print, printJson, printTable } from './output.ts';
+import { redeliverCommand } from './redeliver.ts';
 import { withSession } from './session.ts';
 import { wholeNumber } from './usage.ts';
 
@@ -15,24 +15,19 @@ export function deliveriesCommand(): Command {
     .description('look at the webhooks that came, and take them again')
     .addCommand(list())
     .addCommand(show())
-    .addCommand(redeliver());
+    .addCommand(redeliverCommand());
 }
 
-type ListOptions = JsonOption &
-  Readonly<{ source?: string[]; outcome?: string[]; search?: string; first: string }>;
+type ListOptions = JsonOption & RangeOptions & Readonly<{ first: string }>;
 
 function list(): Command {
-  return new Command('list')
-    .description('the newest first')
-    .option('--source <name...>')
-    .option('--outcome <outcome...>', 'accepted, ignored or unmappable')
-    .option('--search <text>')
+  return withRange(new Command('list').description('the newest first'))
     .option('--first <n>', 'how many, up to 100', '20')
     .option('--json', 'print JSON')
-    .action(({ source, outcome, search, first, json }: ListOptions) =>
+    .action(({ first, json, ...range }: ListOptions) =>
       withSession(async ({ database }) => {
         const { nodes } = await listDeliveries(database, {
-          filter: { source: source ?? null, outcome: outcome ?? null, search: search ?? null },
+          filter: filterOf(range),
           first: wholeNumber(first, { min: 1, max: 100 }),
         });
         if (json) printJson(nodes);
@@ -64,15 +59,16 @@ function show(): Command {
     .action((id: string, { json }: JsonOption) =>
       withSession(async ({ database }) => {
         const delivery = await findDelivery(database, id);
-        if (delivery === null) throw notFound(id);
-        const body = await deliveryBody(database, delivery.id);
+        if (delivery === null) throw new CannotRun(`There is no delivery ${id}`);
+        const isGone = delivery.bodyRemovedAt !== null;
+        const body = isGone ? null : await deliveryBody(database, delivery);
         if (json) printJson({ ...delivery, body });
         else {
           const { headers, triggers, ...facts } = delivery;
           for (const [name, value] of Object.entries(facts)) print(`${name}: ${text(value)}`);
           for (const [name, value] of Object.entries(headers)) print(`> ${name}: ${value}`);
           print(`triggers: ${JSON.stringify(triggers, null, 2)}`);
-          print(`\n${body}`);
+          print(`\n${body ?? 'The body was removed: retention keeps the rest.'}`);
         }
       }),
     );
@@ -84,27 +80,3 @@ const text = (value: unknown): string =>
     : value instanceof Date
       ? value.toISOString()
       : JSON.stringify(value);
-
-function redeliver(): Command {
-  return new Command('redeliver')
-    .description('request its jobs again: what is missing is requested, what failed is retried')
-    .argument('<id>')
-    .option('--json', 'print JSON')
-    .action((id: string, { json }: JsonOption) =>
-      withSession(async ({ door, config, logger }) => {
-        const { plan } = await catalogOf({ config, logger });
-        const command = new Redeliver(id, { plan, at: new Date(), actor: 'cli' });
-        try {
-          const { jobs } = await (await door()).execute(command);
-          if (json) printJson({ jobs });
-          else for (const job of jobs) print(`${job.id}  ${job.workflow}`);
-          if (!json && jobs.length === 0) print('No workflow wants it.');
-        } catch (error) {
-          if (error instanceof Rejected) throw notFound(id);
-          throw error;
-        }
-      }),
-    );
-}
-
-const notFound = (id: string): CannotRun => new CannotRun(`There is no delivery ${id}`);

@@ -95,7 +95,7 @@ type Row = Readonly<{
   source: string;
   provider: WebhookSource['provider'];
   headers: Headers;
-  body: Buffer;
+  body: Buffer | null;
   received_at: Date;
   outcome: string;
   reason: string | null;
@@ -111,6 +111,11 @@ export async function storedDelivery(database: Queryable, id: string): Promise<S
     order by (id::text = ${id}) desc, received_at desc limit 1`);
   if (row === undefined) throw new CannotRun(`There is no delivery ${id}`);
   const { source, provider, received_at: receivedAt, outcome, reason, jobs, body } = row;
+  if (body === null) {
+    throw new CannotRun(
+      `The body of delivery ${id} was removed by retention, so it cannot be read again; "deliveries show ${id}" has what is kept`,
+    );
+  }
   // Those whose values are not stored have no part in what a delivery means.
   const headers = Object.fromEntries(
     Object.entries(row.headers).filter(([, value]) => value !== '[redacted]'),

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { GraphQLSchemaHost } from '@nestjs/graphql';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 
-import type { JobFinder, Planner } from '../ingress/graphql/ports.ts';
+import type { DeliveryDesk, JobFinder, Planner } from '../ingress/graphql/ports.ts';
 import { MutationsModule } from '../ingress/graphql/mutations.module.ts';
 import type { Access } from '../platform/access.ts';
 import type { Queryable } from '../platform/database.ts';
@@ -24,6 +24,7 @@ export type ApiParts = Readonly<{
   write: WriteOptions;
   planner: Planner;
   jobs: JobFinder;
+  deliveries: DeliveryDesk;
   access: Access;
   database: Queryable;
   logger: Logger;
@@ -31,13 +32,18 @@ export type ApiParts = Readonly<{
 
 @Module({})
 class ApiModule {
-  static register({ read, write, planner, jobs, ...http }: ApiParts): DynamicModule {
+  static register({ read, write, planner, jobs, deliveries, ...http }: ApiParts): DynamicModule {
     return {
       module: ApiModule,
       imports: [
         graphqlOverHttp(http),
         ReadModule.register(read),
-        MutationsModule.register({ write: WriteModule.register(write), planner, jobs }),
+        MutationsModule.register({
+          write: WriteModule.register(write),
+          planner,
+          jobs,
+          deliveries,
+        }),
       ],
     };
   }

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import { JobFinder, Planner } from '../ingress/graphql/ports.ts';
+import { Interpreter } from '../ingress/webhooks/interpreter.ts';
 import { Access } from '../platform/access.ts';
 import { followApiKeys, validKeys } from '../platform/api-keys.ts';
 import { pause } from '../platform/backoff.ts';
@@ -17,6 +18,7 @@ import type { Trigger } from '../events/trigger.ts';
 import { aborted } from './aborted.ts';
 import { createApi } from './api-app.ts';
 import type { Core } from './core.ts';
+import { LoggedDeliveries } from './delivery-desk.ts';
 
 export type ApiRole = Readonly<{
   core: Core;
@@ -45,11 +47,13 @@ export async function runApi(
   const readDatabase = replica ?? database;
   const access = new Access(config.apiKeys);
   access.replaceStored(keys);
+  const interpreter = new Interpreter();
   const { app, close } = await createApi({
     read: readSide({ ...core, database: readDatabase }, live, signal),
     write: { store, database, findWaiting: (event, key) => findWaiting(database, event, key) },
     planner: new CatalogPlanner(catalog),
     jobs: new ReadModelJobFinder(readDatabase),
+    deliveries: new LoggedDeliveries(readDatabase, { config, plan: catalog.plan, interpreter }),
     access,
     database: readDatabase,
     logger,
@@ -71,6 +75,7 @@ export async function runApi(
   } finally {
     ended.abort();
     await close();
+    await interpreter.close();
     await following;
     await replica?.close();
   }

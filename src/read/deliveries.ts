@@ -1,3 +1,5 @@
+import { GraphQLError } from 'graphql';
+
 import type { Trigger } from '../events/trigger.ts';
 import type { Queryable } from '../platform/database.ts';
 import { allOf, type Statement, sql } from '../platform/sql.ts';
@@ -30,6 +32,7 @@ type DeliveryRow = Readonly<{
   triggers: readonly Trigger[];
   jobs: readonly Readonly<{ id: string; workflow: string }>[];
   headers: Readonly<Record<string, string>>;
+  body_removed_at: Date | null;
 }>;
 
 export type ApiDelivery = ReturnType<typeof toApiDelivery>;
@@ -51,11 +54,13 @@ export function toApiDelivery(row: DeliveryRow) {
     triggers: row.triggers.map(toApiTrigger),
     jobIds: row.jobs.map(({ id }) => id),
     headers: row.headers,
+    bodyRemovedAt: row.body_removed_at,
   };
 }
 
 const COLUMNS = sql`d.id, d.delivery_id, d.source, d.provider, d.event, d.action, d.received_at,
-  d.received_at::text as sort_value, d.outcome, d.reason, d.triggers, d.jobs, d.headers`;
+  d.received_at::text as sort_value, d.outcome, d.reason, d.triggers, d.jobs, d.headers,
+  d.body_removed_at`;
 
 /** By its own id, or by the provider's id of the delivery. */
 export async function findDelivery(database: Queryable, id: string): Promise<ApiDelivery | null> {
@@ -67,11 +72,23 @@ export async function findDelivery(database: Queryable, id: string): Promise<Api
 }
 
 /** The text as it was received; bytes that are not UTF-8 are shown as replacement characters. */
-export async function deliveryBody(database: Queryable, id: string): Promise<string> {
-  const rows = await database.query<{ body: Buffer }>(
-    sql`select d.body from ingress.deliveries d where d.id = ${id}`,
+export async function deliveryBody(
+  database: Queryable,
+  { id, bodyRemovedAt }: Pick<ApiDelivery, 'id' | 'bodyRemovedAt'>,
+): Promise<string> {
+  if (bodyRemovedAt !== null) throw bodyGone(bodyRemovedAt);
+  const [row] = await database.query<{ body: Buffer | null; body_removed_at: Date | null }>(
+    sql`select d.body, d.body_removed_at from ingress.deliveries d where d.id = ${id}`,
   );
-  return rows[0]?.body.toString('utf8') ?? '';
+  if (!row?.body) throw bodyGone(row?.body_removed_at ?? new Date());
+  return row.body.toString('utf8');
+}
+
+function bodyGone(at: Date): GraphQLError {
+  return new GraphQLError(
+    `Retention removed the body at ${at.toISOString()}: the facts, the headers and the jobs are kept. Ask for bodyRemovedAt before body`,
+    { extensions: { code: 'BODY_REMOVED', bodyRemovedAt: at.toISOString() } },
+  );
 }
 
 export async function listDeliveries(
@@ -103,7 +120,8 @@ export async function countDeliveries(
   return rows[0]?.count ?? 0;
 }
 
-function deliveryCondition(filter: DeliveryFilter | null | undefined): Statement {
+/** The condition on `ingress.deliveries`, whose alias is `d`. */
+export function deliveryCondition(filter: DeliveryFilter | null | undefined): Statement {
   const f = filter ?? {};
   return allOf([
     ...when(f.source, (names) => sql`d.source = any(${names}::text[])`),

@@ -45,7 +45,7 @@ export function encodeCursor(list: string, { value, id }: Cursor): string {
   return Buffer.from(JSON.stringify([list, value, id])).toString('base64url');
 }
 
-function decodeCursor(text: string, list: string): Cursor {
+export function decodeCursor(text: string, list: string): Cursor {
   const [of, value, id] = parsed(text);
   if (of !== list || typeof value !== 'string' || typeof id !== 'string') {
     throw badInput('The cursor is not one of this list in this order: take it from the last page');

@@ -121,24 +121,47 @@ export type SignalReceipt = Readonly<{
 export type SignalRejection = 'signal-id-taken';
 
 /**
- * Requests again what a stored delivery asks for, by the workflows of today: jobs that are missing are requested,
- * failed and cancelled ones are retried, the others stay as they are. Throws `Rejected<DeliveryRejection>`.
+ * Requests again what a stored delivery asks for today: jobs that are missing are requested, failed and cancelled ones
+ * are retried, the others stay as they are. Throws `Rejected<DeliveryRejection>`.
  */
 export class Redeliver {
   constructor(
     /** The row's id, or the provider's id of the delivery. */
     readonly deliveryId: string,
     readonly options: Readonly<{
-      plan: (trigger: Trigger) => readonly PlannedJob[];
+      /** What it asks for by the sources and the workflows of today. */
+      read: (stored: StoredDelivery) => Promise<RereadDelivery>;
       at: Date;
       actor?: string;
+      /** Which ended jobs begin again; both without it. */
+      retry?: readonly Retriable[];
+      /** Says what would be done, and does nothing. */
+      dryRun?: boolean;
     }>,
   ) {}
 }
 
+export type Retriable = 'failed' | 'cancelled';
+
+export type StoredDelivery = Readonly<
+  Pick<
+    ReceivedDelivery,
+    'source' | 'provider' | 'deliveryId' | 'event' | 'outcome' | 'triggers' | 'headers'
+  > & {
+    /** null once retention has removed it. */
+    body: Buffer | null;
+  }
+>;
+
+export type RereadDelivery = Pick<ReceivedDelivery, 'triggers' | 'jobs' | 'reason'>;
+
 export type Redelivery = Readonly<{
   id: string;
-  jobs: readonly Readonly<{ id: string; workflow: string }>[];
+  jobs: readonly Readonly<{ id: string; workflow: string; effect: RedeliveryEffect }>[];
+  /** Why it asks for nothing, where it does. */
+  reason: string | null;
 }>;
 
-export type DeliveryRejection = 'delivery-not-found';
+export type RedeliveryEffect = 'requested' | 'retried' | 'none';
+
+export type DeliveryRejection = 'delivery-not-found' | 'source-not-configured';

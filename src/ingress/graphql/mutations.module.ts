@@ -2,7 +2,8 @@ import { type DynamicModule, Module } from '@nestjs/common';
 
 import { BulkMutationsResolver } from './bulk-mutations.resolver.ts';
 import { JobMutationsResolver } from './job-mutations.resolver.ts';
-import { JobFinder, Planner } from './ports.ts';
+import { DeliveryDesk, JobFinder, Planner } from './ports.ts';
+import { RedeliveryMutationsResolver } from './redelivery-mutations.resolver.ts';
 import { SignalMutationsResolver } from './signal-mutations.resolver.ts';
 
 /** The mutations of the API. The write side's module has to be there too: they speak through the command bus. */
@@ -12,16 +13,24 @@ export class MutationsModule {
     write,
     planner,
     jobs,
-  }: Readonly<{ write: DynamicModule; planner: Planner; jobs: JobFinder }>): DynamicModule {
+    deliveries,
+  }: Readonly<{
+    write: DynamicModule;
+    planner: Planner;
+    jobs: JobFinder;
+    deliveries: DeliveryDesk;
+  }>): DynamicModule {
     return {
       module: MutationsModule,
       imports: [write],
       providers: [
         { provide: Planner, useValue: planner },
         { provide: JobFinder, useValue: jobs },
+        { provide: DeliveryDesk, useValue: deliveries },
         JobMutationsResolver,
         BulkMutationsResolver,
         SignalMutationsResolver,
+        RedeliveryMutationsResolver,
       ],
     };
   }

@@ -1,5 +1,5 @@
 import type { Trigger } from '../../events/trigger.ts';
-import type { PlannedJob } from '../../write/door.ts';
+import type { PlannedJob, RereadDelivery, StoredDelivery } from '../../write/door.ts';
 
 /** What the workflows' definitions say about a trigger. */
 export abstract class Planner {
@@ -19,4 +19,19 @@ export abstract class JobFinder {
     filter: object,
     options: Readonly<{ statuses: readonly string[]; limit: number }>,
   ): Promise<readonly string[]>;
+}
+
+/** Finds the deliveries that are to be taken again, and says what they ask for today. */
+export abstract class DeliveryDesk {
+  /**
+   * `withoutSource`: whether it is also taken when its source is not configured here; else that throws
+   * `Rejected<DeliveryRejection>`.
+   */
+  abstract read(stored: StoredDelivery, withoutSource: boolean): Promise<RereadDelivery>;
+
+  /** Ids of deliveries, oldest first. `filter` is the schema's DeliveryFilter. */
+  abstract find(
+    filter: object,
+    options: Readonly<{ onlyFailed: boolean; size: number; after: string | null }>,
+  ): Promise<Readonly<{ ids: readonly string[]; endCursor: string | null }>>;
 }

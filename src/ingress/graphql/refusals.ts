@@ -24,6 +24,8 @@ const MESSAGES = {
   'version-conflict': 'The job has changed since: look at it again and decide anew',
   'signal-id-taken': 'The id is not free: send the signal with another',
   'delivery-not-found': 'There is no delivery with this id',
+  'source-not-configured':
+    'Its source is not configured here, and without its filters nobody can say what may start',
 } as const satisfies Record<Refusal, string>;
 
 const FIELDS: Partial<Record<Refusal, readonly string[]>> = {
@@ -32,6 +34,7 @@ const FIELDS: Partial<Record<Refusal, readonly string[]>> = {
   'version-conflict': ['expectedVersion'],
   'signal-id-taken': ['id'],
   'delivery-not-found': ['deliveryId'],
+  'source-not-configured': ['deliveryId'],
 };
 
 /** The refusal as data; whatever else was thrown is thrown on. */

@@ -4,20 +4,13 @@ import { Args, Context, Mutation, Resolver } from '@nestjs/graphql';
 
 import type { Json } from '../../events/event.ts';
 import { newId } from '../../platform/ids.ts';
-import { type Door, Redeliver, SendSignal } from '../../write/door.ts';
-import { Planner } from './ports.ts';
+import { type Door, SendSignal } from '../../write/door.ts';
 import { toUserError, type UserError, userError } from './refusals.ts';
 import { type MutationContext, requireRole } from './require-role.ts';
 
 type SignalPayload = Readonly<{
   resumed: readonly string[];
   stored: boolean;
-  errors: readonly UserError[];
-}>;
-
-type DeliveryPayload = Readonly<{
-  deliveryRowId: string | null;
-  jobIds: readonly string[];
   errors: readonly UserError[];
 }>;
 
@@ -30,10 +23,7 @@ type SignalArguments = Readonly<{
 
 @Resolver()
 export class SignalMutationsResolver {
-  constructor(
-    @Inject(CommandBus) private readonly door: Door,
-    @Inject(Planner) private readonly planner: Planner,
-  ) {}
+  constructor(@Inject(CommandBus) private readonly door: Door) {}
 
   @Mutation('sendSignal')
   async sendSignal(
@@ -51,23 +41,6 @@ export class SignalMutationsResolver {
       return { resumed, stored: true, errors: [] };
     } catch (error) {
       return { resumed: [], stored: false, errors: [toUserError(error)] };
-    }
-  }
-
-  @Mutation('redeliver')
-  async redeliver(
-    @Args('deliveryId') deliveryId: string,
-    @Context() context: MutationContext,
-  ): Promise<DeliveryPayload> {
-    const actor = requireRole(context, 'operator');
-    const plan = this.planner.plan.bind(this.planner);
-    try {
-      const { id, jobs } = await this.door.execute(
-        new Redeliver(deliveryId, { plan, at: new Date(), actor }),
-      );
-      return { deliveryRowId: id, jobIds: jobs.map((job) => job.id), errors: [] };
-    } catch (error) {
-      return { deliveryRowId: null, jobIds: [], errors: [toUserError(error)] };
     }
   }
 }

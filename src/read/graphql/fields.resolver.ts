@@ -60,8 +60,8 @@ export class DeliveryFieldsResolver {
   constructor(@Inject(ReadSide) private readonly read: ReadSide) {}
 
   @ResolveField('body')
-  body(@Parent() { id }: ApiDelivery): Promise<string> {
-    return deliveryBody(this.read.database, id);
+  body(@Parent() delivery: ApiDelivery): Promise<string> {
+    return deliveryBody(this.read.database, delivery);
   }
 
   @ResolveField('jobs')

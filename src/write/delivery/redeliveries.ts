@@ -1,19 +1,31 @@
-import type { Trigger } from '../../events/trigger.ts';
+import type { JobEvent } from '../../events/job.ts';
 import type { Queryable } from '../../platform/database.ts';
 import { sql } from '../../platform/sql.ts';
-import { DecideJob, type PlannedJob, type Redeliver, type Redelivery } from '../door.ts';
+import {
+  DecideJob,
+  type Redeliver,
+  type Redelivery,
+  type RedeliveryEffect,
+  type RereadDelivery,
+  type Retriable,
+  type StoredDelivery,
+} from '../door.ts';
 import type { JobDecisions } from '../job/decide-job.ts';
 import { Rejected } from '../rejected.ts';
 import { deliveredJobId } from './delivery-rows.ts';
 
-type StoredDelivery = Readonly<{
-  id: string;
-  source: string;
-  delivery_key: string;
-  triggers: readonly Trigger[];
-}>;
+type Found = Readonly<{ id: string; key: string; stored: StoredDelivery }>;
 
-type Wanted = Readonly<{ jobId: string; trigger: Trigger; planned: PlannedJob }>;
+type Row = Readonly<
+  Pick<
+    StoredDelivery,
+    'source' | 'provider' | 'event' | 'outcome' | 'triggers' | 'headers' | 'body'
+  > & { id: string; delivery_id: string; delivery_key: string }
+>;
+
+type Wanted = Readonly<{ jobId: string }> & RereadDelivery['jobs'][number];
+
+const ALL: readonly Retriable[] = ['failed', 'cancelled'];
 
 /** Requests the jobs of stored deliveries again. */
 export class Redeliveries {
@@ -23,54 +35,77 @@ export class Redeliveries {
   ) {}
 
   async redeliver({ deliveryId, options }: Redeliver): Promise<Redelivery> {
-    const delivery = await this.find(deliveryId);
-    const wanted = delivery.triggers.flatMap((trigger, index) =>
-      options.plan(trigger).map((planned): Wanted => {
-        const { source, delivery_key: key } = delivery;
-        return {
-          jobId: deliveredJobId({ source, key }, planned.workflow, index),
-          trigger,
-          planned,
-        };
-      }),
-    );
-    for (const job of wanted) await this.request(job, delivery.id, options);
-    const jobs = wanted.map(({ jobId, planned }) => ({ id: jobId, workflow: planned.workflow }));
-    if (jobs.length > 0) {
-      await this.database.query(sql`
-        update ingress.deliveries set jobs = ${JSON.stringify(jobs)}, outcome = 'accepted', reason = null
-        where id = ${delivery.id}`);
+    const { id, key, stored } = await this.find(deliveryId);
+    const read = await options.read(stored);
+    const wanted = read.jobs.map((job): Wanted => {
+      const index = read.triggers.indexOf(job.trigger);
+      const { workflow } = job.planned;
+      return { ...job, jobId: deliveredJobId({ source: stored.source, key }, workflow, index) };
+    });
+    const jobs: Redelivery['jobs'][number][] = [];
+    for (const job of wanted) {
+      const effect = await (options.dryRun === true
+        ? this.foresee(job, options.retry ?? ALL)
+        : this.request(job, id, options));
+      jobs.push({ id: job.jobId, workflow: job.planned.workflow, effect });
     }
-    return { id: delivery.id, jobs };
+    if (options.dryRun !== true && jobs.length > 0) await this.link(id, read, jobs);
+    return { id, jobs, reason: jobs.length === 0 ? read.reason : null };
   }
 
-  private async find(deliveryId: string): Promise<StoredDelivery> {
-    const [delivery] = await this.database.query<StoredDelivery>(sql`
-      select id, source, delivery_key, triggers from ingress.deliveries
+  private async find(deliveryId: string): Promise<Found> {
+    const [row] = await this.database.query<Row>(sql`
+      select id, source, provider, delivery_id, delivery_key, event, outcome, triggers, headers, body
+      from ingress.deliveries
       where id::text = ${deliveryId} or delivery_id = ${deliveryId}
       order by (id::text = ${deliveryId}) desc, received_at desc limit 1`);
-    if (delivery === undefined) throw new Rejected('delivery-not-found');
-    return delivery;
+    if (row === undefined) throw new Rejected('delivery-not-found');
+    const { id, delivery_id, delivery_key: key, ...stored } = row;
+    return { id, key, stored: { ...stored, deliveryId: delivery_id } };
   }
 
   private async request(
     { jobId, trigger, planned }: Wanted,
     deliveryId: string,
-    { at, actor }: Redeliver['options'],
-  ): Promise<void> {
+    { at, actor, retry = ALL }: Redeliver['options'],
+  ): Promise<RedeliveryEffect> {
     const about = {
       causationId: deliveryId,
       correlationId: deliveryId,
       ...(actor === undefined ? {} : { actor }),
     };
     const data = { ...planned, trigger, input: null, deliveryId };
-    const { history } = await this.jobs.decide(
+    const { history, events } = await this.jobs.decide(
       new DecideJob(jobId, { type: 'RequestJob', at, data }, about),
     );
+    if (events.length > 0) return 'requested';
     const { status } = history.state.phase;
-    if (status !== 'failed' && status !== 'cancelled') return;
-    await this.jobs.decide(
+    if (!retry.some((each) => each === status)) return 'none';
+    const retried = await this.jobs.decide(
       new DecideJob(jobId, { type: 'RetryJob', at, data: { fromStep: null } }, about),
     );
+    return retried.events.length > 0 ? 'retried' : 'none';
+  }
+
+  private async foresee({ jobId }: Wanted, retry: readonly Retriable[]): Promise<RedeliveryEffect> {
+    const [last] = await this.database.query<{ type: JobEvent['type'] }>(sql`
+      select type from log.events where stream_id = ${jobId} order by version desc limit 1`);
+    if (last === undefined) return 'requested';
+    const begins = retry.some((each) => ENDS[each] === last.type);
+    return begins ? 'retried' : 'none';
+  }
+
+  private async link(id: string, read: RereadDelivery, jobs: Redelivery['jobs']): Promise<void> {
+    const linked = jobs.map(({ id: jobId, workflow }) => ({ id: jobId, workflow }));
+    await this.database.query(sql`
+      update ingress.deliveries
+      set jobs = ${JSON.stringify(linked)}, triggers = ${JSON.stringify(read.triggers)},
+        repository = ${read.triggers[0]?.repository?.fullName ?? null}, outcome = 'accepted', reason = null
+      where id = ${id}`);
   }
 }
+
+const ENDS: Readonly<Record<Retriable, JobEvent['type']>> = {
+  failed: 'JobFailed',
+  cancelled: 'JobCancelled',
+};
