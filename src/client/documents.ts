@@ -8,8 +8,8 @@ const JOB = `
     repository { fullName url cloneUrl }
     pullRequest { number title url headRepository baseBranch baseSha }
   }
-  waitingFor { event key until }
-  error { message name classification attempt at }
+  waitingFor { event key until approval { name approvers } }
+  error { message name classification attempt at step }
   steps { name status attempt startedAt finishedAt output error }
   progress { percent message at }`;
 

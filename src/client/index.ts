@@ -2,6 +2,7 @@ export type { ClientOptions, JobledgerClient } from './client.ts';
 export type { OnDisconnect, Retry } from './resumed.ts';
 export type { EventsOptions } from './streams.ts';
 export type {
+  Approval,
   ErrorClassification,
   Job,
   JobError,

@@ -65,7 +65,16 @@ export type Trigger = Readonly<{
   sender: string | null;
 }>;
 
-export type Wait = Readonly<{ event: string; key: string | null; until: DateTime | null }>;
+export type Wait = Readonly<{
+  event: string;
+  key: string | null;
+  until: DateTime | null;
+  /** Set when a person is asked. */
+  approval: Approval | null;
+}>;
+
+/** `approvers`: whose answer counts; null: everybody's who may answer. */
+export type Approval = Readonly<{ name: string; approvers: readonly string[] | null }>;
 
 export type JobError = Readonly<{
   message: string;
@@ -73,6 +82,8 @@ export type JobError = Readonly<{
   classification: ErrorClassification;
   attempt: number;
   at: DateTime;
+  /** The step whose error it was, if it was one's. */
+  step: string | null;
 }>;
 
 export type JobStep = Readonly<{

@@ -1,5 +1,5 @@
 import type { Recorded } from '../events/event.ts';
-import type { Concurrency, JobEvent, Wait } from '../events/job.ts';
+import type { Concurrency, JobEvent, RateLimit, Wait } from '../events/job.ts';
 
 /** What a job is from its request on. */
 export type Opening = Readonly<{
@@ -7,10 +7,18 @@ export type Opening = Readonly<{
   repository: string | null;
   priority: number;
   concurrency: Concurrency | null;
+  rateLimit: RateLimit | null;
+  /** When it ends by itself, if it has not ended; null: never. */
+  deadline: string | null;
   requestedPosition: bigint;
   /** Where it was opened: by its request, or by the retry of a job that had ended. */
   linePosition: bigint;
+  /** It had ended, and somebody asked for it again. */
+  isRetried: boolean;
 }>;
+
+/** A worker took a job for the first time since it was opened, as far as these events say. */
+export type Start = Readonly<{ at: Date; opening: Opening | null }>;
 
 export type PhaseName = 'requested' | 'running' | 'paused' | 'resumed' | 'retrying';
 
@@ -36,9 +44,19 @@ export type JobFold = Readonly<{
   leftPause: boolean;
   /** Signals that ended a wait in these events. */
   usedSignals: readonly string[];
+  /** Whether these events say that a worker has had it since it was opened. */
+  hasBegun: boolean;
+  starts: readonly Start[];
 }>;
 
-export const UNKNOWN: JobFold = { opening: null, phase: null, leftPause: false, usedSignals: [] };
+export const UNKNOWN: JobFold = {
+  opening: null,
+  phase: null,
+  leftPause: false,
+  usedSignals: [],
+  hasBegun: false,
+  starts: [],
+};
 
 /** Folds one event of a job. Steps change nothing here. */
 export function foldJob(fold: JobFold, event: Recorded<JobEvent>): JobFold {
@@ -60,13 +78,20 @@ const CHANGES: {
       repository: repositoryOf(event.data.trigger),
       priority: event.data.priority,
       concurrency: event.data.concurrency,
+      rateLimit: event.data.rateLimit ?? null,
+      deadline: event.data.deadline ?? null,
       requestedPosition: event.position,
       linePosition: event.position,
+      isRetried: false,
     },
     phase: phase('requested', event),
   }),
   JobStarted: (fold, event) => ({
     ...fold,
+    hasBegun: true,
+    starts: fold.hasBegun
+      ? fold.starts
+      : [...fold.starts, { at: event.recordedAt, opening: fold.opening }],
     phase: {
       ...phase('running', event),
       runId: event.data.runId,
@@ -74,6 +99,7 @@ const CHANGES: {
     },
   }),
   JobStepCompleted: (fold) => fold,
+  JobStepFailed: (fold) => fold,
   JobPaused: (fold, event) => ({
     ...fold,
     phase: { ...phase('paused', event), wait: event.data.wait },
@@ -106,8 +132,11 @@ const CHANGES: {
     if (opening === null) {
       throw new Error(`${event.streamId} is retried, and what it was before was not read`);
     }
-    const linePosition = fold.phase === null ? event.position : opening.linePosition;
-    return { ...fold, opening: { ...opening, linePosition }, phase: phase('requested', event) };
+    const requested = { ...fold, phase: phase('requested', event) };
+    if (fold.phase !== null) return { ...requested, opening };
+    // What its request said about when it may start is over. Its rate counts it again.
+    const reopened = { linePosition: event.position, isRetried: true, deadline: null };
+    return { ...requested, opening: { ...opening, ...reopened }, hasBegun: false };
   },
 };
 

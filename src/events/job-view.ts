@@ -1,5 +1,5 @@
 import type { Json, Recorded } from './event.ts';
-import type { Failure, JobEvent, Wait } from './job.ts';
+import type { Approval, AttemptFailure, Failure, JobEvent, StepPlace, Wait } from './job.ts';
 import type { Trigger } from './trigger.ts';
 
 export type JobStatus =
@@ -15,10 +15,14 @@ export type JobStatus =
 /** Plain JSON, so that it can be kept in a row as it is. Times are RFC 3339 in UTC. */
 export type StepView = Readonly<{
   name: string;
+  status: 'COMPLETED' | 'FAILED';
   attempt: number;
   startedAt: string;
   finishedAt: string;
+  /** null of a failed one. */
   output: Json;
+  /** Why it failed; null of a completed one. */
+  error: string | null;
 }>;
 
 /** A job as people see it. What waits between its resumption and the next run is still PAUSED. */
@@ -38,9 +42,15 @@ export type JobView = Readonly<{
   startedAt: string | null;
   finishedAt: string | null;
   updatedAt: string;
-  waitingFor: Readonly<{ event: string; key: string | null; until: string | null }> | null;
+  waitingFor: Readonly<{
+    event: string;
+    key: string | null;
+    until: string | null;
+    /** Set when a person is asked. */
+    approval: Approval | null;
+  }> | null;
   nextAttemptAt: string | null;
-  error: (Failure & Readonly<{ attempt: number; at: string }>) | null;
+  error: (Failure & Readonly<{ attempt: number; at: string; step?: string }>) | null;
   result: Json;
   supersededBy: string | null;
   workerId: string | null;
@@ -96,16 +106,19 @@ const CHANGES: {
     attempt: data.attempt,
     startedAt: view.startedAt ?? at.toISOString(),
   }),
-  JobStepCompleted: (view, { at, data: { name, attempt, startedAt, output } }) => ({
-    steps: [...view.steps, { name, attempt, startedAt, finishedAt: at.toISOString(), output }],
+  JobStepCompleted: (view, { at, data: { attempt, output, ...place } }) => ({
+    steps: [...view.steps, { ...stepView(place, at, attempt), output }],
+  }),
+  JobStepFailed: (view, { at, data: { attempt, error, ...place } }) => ({
+    steps: [...view.steps, failedStep(stepView(place, at, attempt), error)],
   }),
   JobPaused: (_, { data }) => ({ ...IDLE, status: 'PAUSED', waitingFor: waitingFor(data.wait) }),
   JobResumed: () => ({}),
-  JobAttemptFailed: (_, { at, data: { error, attempt, nextAttemptAt } }) => ({
+  JobAttemptFailed: (_, { at, data }) => ({
     ...IDLE,
     status: 'RETRYING',
-    nextAttemptAt,
-    error: { ...error, attempt, at: at.toISOString() },
+    nextAttemptAt: data.nextAttemptAt,
+    error: errorView(data, at),
   }),
   JobInterrupted: (_, { at, data: { attempt, reason, nextAttemptAt } }) => ({
     ...IDLE,
@@ -123,11 +136,14 @@ const CHANGES: {
     result: data.result,
     finishedAt: at.toISOString(),
   }),
-  JobFailed: (_, { at, data: { error, attempt } }) => ({
+  JobFailed: (view, { at, data }) => ({
     ...IDLE,
     status: 'FAILED',
     finishedAt: at.toISOString(),
-    error: { ...error, attempt, at: at.toISOString() },
+    error: errorView(data, at),
+    steps: data.step
+      ? [...view.steps, failedStep(stepView(data.step, at, data.attempt), data.error)]
+      : view.steps,
   }),
   JobCancelled: (_, { at }) => ({
     ...IDLE,
@@ -162,13 +178,45 @@ const WORKER_LOST: Failure = {
 };
 
 /** What the API shows of a wait: the first event of several; `sleep` for a timer. */
-function waitingFor({ on: [first], until }: Wait): JobView['waitingFor'] {
-  return { event: first?.event ?? 'sleep', key: first?.key ?? null, until };
+function waitingFor({ on: [first], until, approval }: Wait): JobView['waitingFor'] {
+  const event = first?.event ?? 'sleep';
+  return { event, key: first?.key ?? null, until, approval: approval ?? null };
 }
 
-/** What a retry keeps: all before the named step; without a name everything, but nothing of a completed job. */
+const stepView = ({ name, startedAt }: StepPlace, at: Date, attempt: number): StepView => ({
+  name,
+  status: 'COMPLETED',
+  attempt,
+  startedAt,
+  finishedAt: at.toISOString(),
+  output: null,
+  error: null,
+});
+
+const failedStep = (step: StepView, { message }: Failure): StepView => ({
+  ...step,
+  status: 'FAILED',
+  error: message,
+});
+
+const errorView = (
+  { error, step, attempt }: AttemptFailure & Readonly<{ attempt: number }>,
+  at: Date,
+): JobView['error'] => ({
+  ...error,
+  attempt,
+  at: at.toISOString(),
+  ...(step === undefined ? {} : { step: step.name }),
+});
+
+/**
+ * What a retry keeps: all before the named step; without a name everything but the failures of steps, and nothing of
+ * a completed job.
+ */
 function keptSteps({ status, steps }: JobView, fromStep: string | null): readonly StepView[] {
-  if (fromStep === null) return status === 'COMPLETED' ? [] : steps;
+  if (fromStep === null) {
+    return status === 'COMPLETED' ? [] : steps.filter((step) => step.status === 'COMPLETED');
+  }
   const index = steps.findIndex(({ name }) => name === fromStep);
   return index === -1 ? steps : steps.slice(0, index);
 }

@@ -5,14 +5,15 @@ import type { Trigger } from './trigger.ts';
 /** All that can happen to a job. A job's stream id is its id. */
 export type JobEvent =
   | Event<'JobRequested', JobRequest>
-  | Event<'JobStarted', Run & { workerId: string }>
+  | Event<'JobStarted', Run & { workerId: string } & Partial<WorkflowCode>>
   | Event<'JobStepCompleted', Run & { name: string; output: Json; startedAt: string }>
+  | Event<'JobStepFailed', Run & StepPlace & { error: Failure; tries: number }>
   | Event<'JobPaused', Run & { wait: Wait }>
   | Event<'JobResumed', { waitId: string; outcome: WaitOutcome }>
-  | Event<'JobAttemptFailed', Run & { error: Failure; nextAttemptAt: string }>
+  | Event<'JobAttemptFailed', Run & AttemptFailure & { nextAttemptAt: string }>
   | Event<'JobInterrupted', Run & { reason: InterruptReason; nextAttemptAt: string }>
   | Event<'JobCompleted', Run & { result: Json }>
-  | Event<'JobFailed', { attempt: number; error: Failure }>
+  | Event<'JobFailed', { attempt: number; error: Failure; step?: StepPlace }>
   | Event<'JobCancelled', { reason: string | null }>
   | Event<'JobSuperseded', { by: string }>
   | Event<'JobRetryRequested', { fromStep: string | null }>;
@@ -30,6 +31,8 @@ export type JobRequest = Readonly<{
   retry: RetryPolicy;
   /** The row of the delivery log that asked for it; null for a manual request. */
   deliveryId: string | null;
+  /** How long it may take in all, from its request or from the retry that began it anew; left out: for ever. */
+  timeoutMs?: number;
 }>;
 
 /**
@@ -59,6 +62,24 @@ export type RetryPolicy = Readonly<{
  */
 export type Run = Readonly<{ runId: string; attempt: number }>;
 
+/** Which code of the workflow a run has: the version that its author gave, and a hash of its text. */
+export type WorkflowCode = Readonly<{ version: string; fingerprint: string }>;
+
+/** A step, and when its function began. */
+export type StepPlace = Readonly<{ name: string; startedAt: string }>;
+
+/** Why a run failed that another one follows. */
+export type AttemptFailure = Readonly<{
+  error: Failure;
+  /** The step whose error it is; left out: the error came from between the steps. */
+  step?: StepPlace;
+  /**
+   * Steps with a retry policy of their own that failed, and how often by now. When it is there, the failure is theirs
+   * and uses none of the job's attempts up.
+   */
+  stepTries?: Readonly<Record<string, number>>;
+}>;
+
 /** What a paused job waits for. It names the place in the workflow, so that a later run finds it again. */
 export type Wait = Readonly<{
   id: string;
@@ -69,7 +90,12 @@ export type Wait = Readonly<{
   until: string | null;
   /** Work for another program, published until the wait ends. */
   request: WaitRequest | null;
+  /** What a person is asked for; only an `approval` has it. */
+  approval?: Approval;
 }>;
+
+/** `approvers`: the names of those whose answer counts; null: everybody's who may send signals. */
+export type Approval = Readonly<{ name: string; approvers: readonly string[] | null }>;
 
 /** A signal that ends a wait: of this name, with this key, and with a payload that matches if it must. */
 export type AwaitedSignal = Readonly<{ event: string; key: string | null; match?: PayloadMatch }>;
@@ -101,10 +127,18 @@ export const FINAL_EVENTS = [
   'JobSuperseded',
 ] as const satisfies readonly JobEvent['type'][];
 
+/** When a job that was requested, or begun anew, at `at` is out of time; null: never. */
+export const deadlineOf = (
+  { timeoutMs }: Pick<JobRequest, 'timeoutMs'>,
+  at: Date,
+): string | null =>
+  timeoutMs === undefined ? null : new Date(at.getTime() + timeoutMs).toISOString();
+
 const JOB_EVENTS = {
   JobRequested: true,
   JobStarted: true,
   JobStepCompleted: true,
+  JobStepFailed: true,
   JobPaused: true,
   JobResumed: true,
   JobAttemptFailed: true,

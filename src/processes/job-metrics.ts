@@ -12,6 +12,7 @@ const STATUS: Readonly<Record<JobEvent['type'], string | null>> = {
   JobRequested: 'REQUESTED',
   JobStarted: 'RUNNING',
   JobStepCompleted: null,
+  JobStepFailed: null,
   JobPaused: 'PAUSED',
   JobResumed: null,
   JobAttemptFailed: 'RETRYING',

@@ -57,16 +57,19 @@ const stepTable: Table = {
     started_at  timestamptz not null,
     finished_at timestamptz not null,
     output      json        not null,
+    status      text        not null default 'COMPLETED' collate "C",
+    error       text,
     primary key (job_id, ordinal)`,
   indexes: [],
 };
 
-/** One row per job as people see it, and one per completed step: both at the same place in the log, always. */
+/** One row per job as people see it, and one per step that was completed or has failed for good: both at the same place in the log, always. */
 export const jobs = projection<JobEvent>({
   name: 'jobs',
-  version: 1,
+  version: 2,
   types: JOB_EVENT_TYPES,
   tables: [jobTable, stepTable],
+  streamsApart: true,
   load: (page, tables) => ({
     ...loadViews(startsBefore(page), tables),
     ...loadSteps(retried(page), tables),
@@ -84,12 +87,12 @@ export const jobs = projection<JobEvent>({
 /** A job on its way through a page. */
 type Change = {
   view: JobView;
-  /** The place of each of `view.steps`: the version of the event that completed it. */
+  /** The place of each of `view.steps`: the version of the event that ended it. */
   ordinals: number[];
   /** The job's version before the page. */
   since: number;
-  /** Steps that were there before the page and stand after this place are gone; null: none is. */
-  keptUpTo: number | null;
+  /** The places of steps that were there before the page and are gone. */
+  dropped: number[];
 };
 
 /** The steps of a job are loaded only where a retry may drop some: the others just gain new ones. */
@@ -109,18 +112,19 @@ function begin(event: Recorded<JobEvent>): Change {
       `Job ${event.streamId} has no row, but its event at position ${String(event.position)} is version ${String(event.version)}: rebuild the projection`,
     );
   }
-  return { view: evolveJobView(null, event), ordinals: [], since: 0, keptUpTo: null };
+  return { view: evolveJobView(null, event), ordinals: [], since: 0, dropped: [] };
 }
 
 function advance(change: Change, event: Recorded<JobEvent>): Change {
+  const { steps } = change.view;
   change.view = evolveJobView(change.view, event);
-  const { length } = change.view.steps;
-  if (length > change.ordinals.length) {
-    change.ordinals.push(event.version);
-  } else if (length < change.ordinals.length) {
-    change.ordinals.length = length;
-    change.keptUpTo = Math.min(change.keptUpTo ?? Infinity, change.ordinals.at(-1) ?? 0);
-  }
+  if (change.view.steps === steps) return change;
+  const ordinals = new Map(steps.map((step, index) => [step, change.ordinals[index] ?? 0]));
+  change.ordinals = change.view.steps.map((step) => ordinals.get(step) ?? event.version);
+  const kept = new Set(change.ordinals);
+  change.dropped.push(
+    ...[...ordinals.values()].filter((place) => place <= change.since && !kept.has(place)),
+  );
   return change;
 }
 
@@ -128,7 +132,7 @@ function loadedChanges({ views = [], steps = [] }: Loaded): ReadonlyMap<string, 
   const changes = new Map<string, Change>();
   for (const row of views) {
     const view = row['view'] as JobView;
-    changes.set(view.id, { view, ordinals: [], since: view.version, keptUpTo: null });
+    changes.set(view.id, { view, ordinals: [], since: view.version, dropped: [] });
   }
   for (const row of steps as readonly KeptStep[]) {
     const change = changes.get(row.job_id);
@@ -139,15 +143,17 @@ function loadedChanges({ views = [], steps = [] }: Loaded): ReadonlyMap<string, 
   return changes;
 }
 
-type KeptStep = Readonly<{ job_id: string; ordinal: number; name: string }>;
+type KeptStep = Readonly<{ job_id: string; ordinal: number } & Pick<StepView, 'name' | 'status'>>;
 
-/** Only its name matters to the fold: its row stays as it is, or goes. */
-const keptStep = ({ name }: KeptStep): StepView => ({
+/** Only its name and status matter to the fold: its row stays as it is, or goes. */
+const keptStep = ({ name, status }: KeptStep): StepView => ({
   name,
+  status,
   attempt: 0,
   startedAt: '',
   finishedAt: '',
   output: null,
+  error: null,
 });
 
 const startsBefore = (page: readonly Recorded<JobEvent>[]): readonly string[] => {
@@ -174,23 +180,26 @@ function loadViews(ids: readonly string[], tables: TableNames): Record<string, S
 
 function loadSteps(ids: readonly string[], tables: TableNames): Record<string, Statement> {
   if (ids.length === 0) return {};
-  const select = `select job_id, ordinal, name from ${tables['job_steps']} where job_id = any ($1) order by job_id, ordinal`;
+  const select = `select job_id, ordinal, name, status from ${tables['job_steps']} where job_id = any ($1) order by job_id, ordinal`;
   return { steps: { text: select, values: [ids] } };
 }
 
 /** Steps that are dropped go first: a later step may not take the place of one, but nothing should depend on it. */
 function dropSteps(changes: readonly Change[], tables: TableNames): readonly Statement[] {
-  const cut = changes.filter(({ keptUpTo }) => keptUpTo !== null);
-  if (cut.length === 0) return [];
-  const ids = binaryArray.text(cut.map(({ view }) => view.id));
-  const kept = binaryArray.int4(cut.map(({ keptUpTo }) => keptUpTo));
+  const dropped = changes.flatMap(({ view, dropped: places }) =>
+    places.map((ordinal) => ({ jobId: view.id, ordinal })),
+  );
+  if (dropped.length === 0) return [];
   return [
     {
       text: `
         delete from ${tables['job_steps']} as step
-        using unnest($1::text[], $2::integer[]) as cut (job_id, kept_up_to)
-        where step.job_id = cut.job_id and step.ordinal > cut.kept_up_to`,
-      values: [ids, kept],
+        using unnest($1::text[], $2::integer[]) as dropped (job_id, ordinal)
+        where step.job_id = dropped.job_id and step.ordinal = dropped.ordinal`,
+      values: [
+        binaryArray.text(dropped.map(({ jobId }) => jobId)),
+        binaryArray.int4(dropped.map(({ ordinal }) => ordinal)),
+      ],
     },
   ];
 }
@@ -251,6 +260,8 @@ const STEP_COLUMNS: Columns<StepRow> = {
   started_at: ['timestamptz', ({ step }) => new Date(step.startedAt)],
   finished_at: ['timestamptz', ({ step }) => new Date(step.finishedAt)],
   output: ['json', ({ step }) => JSON.stringify(step.output)],
+  status: ['text', ({ step }) => step.status],
+  error: ['text', ({ step }) => text(step.error)],
 };
 
 function insertSteps(changes: readonly Change[], tables: TableNames): readonly Statement[] {

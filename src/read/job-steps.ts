@@ -10,15 +10,17 @@ type StepRow = Readonly<{
   started_at: Date;
   finished_at: Date;
   output: Json;
+  status: 'COMPLETED' | 'FAILED';
+  error: string | null;
 }>;
 
-/** The completed steps of each of the jobs, in the order of completion. */
+/** The steps of each of the jobs that have ended, in the order in which they did. */
 export async function loadSteps(
   database: Queryable,
   jobIds: readonly string[],
 ): Promise<readonly (readonly ApiStep[])[]> {
   const rows = await database.query<StepRow>(sql`
-    select job_id, name, attempt, started_at, finished_at, output
+    select job_id, name, attempt, started_at, finished_at, output, status, error
     from read.job_steps where job_id = any(${jobIds}::text[])
     order by job_id, ordinal`);
   const byJob = new Map<string, ApiStep[]>(jobIds.map((id) => [id, []]));
@@ -26,14 +28,10 @@ export async function loadSteps(
   return jobIds.map((id) => byJob.get(id) ?? []);
 }
 
-const toStep = ({ name, attempt, started_at, finished_at, output }: StepRow): ApiStep => ({
-  name,
-  attempt,
+const toStep = ({ job_id: _, started_at, finished_at, ...step }: StepRow): ApiStep => ({
+  ...step,
   startedAt: started_at.toISOString(),
   finishedAt: finished_at.toISOString(),
-  output,
-  status: 'COMPLETED',
-  error: null,
 });
 
 export type ApiProgress = Readonly<{ percent: number; message: string | null; at: Date }>;

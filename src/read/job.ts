@@ -1,5 +1,5 @@
 import type { Classification } from '../events/job.ts';
-import type { JobView } from '../events/job-view.ts';
+import type { JobView, StepView } from '../events/job-view.ts';
 import type { Trigger } from '../events/trigger.ts';
 
 /** A job in the shape of the API: its fields are the schema's, so that they need no resolvers. */
@@ -24,10 +24,13 @@ export function toApiJob(view: JobView) {
 /** The job with its steps, for a view that was folded from the log. */
 export const toApiJobWithSteps = (view: JobView): ApiJob => ({
   ...toApiJob(view),
-  steps: view.steps.map((step) => ({ ...step, status: 'COMPLETED' as const, error: null })),
+  steps: view.steps,
 });
 
-export type ApiStep = JobView['steps'][number] & Readonly<{ status: 'COMPLETED'; error: null }>;
+/** A step that has ended, or one that runs now. */
+export type ApiStep =
+  | StepView
+  | Readonly<Omit<StepView, 'status' | 'finishedAt'> & { status: 'RUNNING'; finishedAt: null }>;
 
 export const toApiTrigger = (
   trigger: Trigger,

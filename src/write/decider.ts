@@ -1,7 +1,7 @@
 type Message = Readonly<{ type: string }>;
 
 /** One handler per message type; a missing one is a compile error. */
-type Handlers<M extends Message, State, Result> = {
+export type Handlers<M extends Message, State, Result> = {
   readonly [Type in M['type']]: (state: State, message: Extract<M, { type: Type }>) => Result;
 };
 

@@ -29,6 +29,14 @@ const recorded = (event: JobEvent, index: number): Recorded<JobEvent> => ({
 const second = (index: number): string => a.later(index * 1_000);
 const running = [a.requested(), a.started()];
 
+const done = {
+  status: 'COMPLETED',
+  attempt: 1,
+  startedAt: second(0),
+  output: null,
+  error: null,
+};
+
 describe('a requested job', () => {
   test('shows what was asked for', () => {
     const concurrency = { key: 'octo/repo#7', strategy: 'supersede' } as const;
@@ -93,9 +101,32 @@ describe('a running job', () => {
   test('gathers its steps in order', () => {
     const view = viewOf(...running, a.stepCompleted('one', 1), a.stepCompleted('two', 2));
     expect(view.steps).toEqual([
-      { name: 'one', attempt: 1, startedAt: second(0), finishedAt: second(2), output: 1 },
-      { name: 'two', attempt: 1, startedAt: second(0), finishedAt: second(3), output: 2 },
+      { ...done, name: 'one', finishedAt: second(2), output: 1 },
+      { ...done, name: 'two', finishedAt: second(3), output: 2 },
     ]);
+  });
+
+  test('shows a step that failed for good, while it goes on', () => {
+    const view = viewOf(...running, a.stepFailed('one'));
+    expect(view).toMatchObject({ status: 'RUNNING', error: null });
+    expect(view.steps).toEqual([
+      { ...done, name: 'one', status: 'FAILED', finishedAt: second(2), error: 'boom' },
+    ]);
+  });
+
+  test('shows the step whose failure ended it', () => {
+    const place = { name: 'one', startedAt: second(0) };
+    const view = viewOf(...running, a.failed(1, a.failure(), place));
+    expect(view.error).toMatchObject({ message: 'boom', step: 'one' });
+    expect(view.steps).toEqual([
+      { ...done, name: 'one', status: 'FAILED', finishedAt: second(2), error: 'boom' },
+    ]);
+  });
+
+  test('keeps no failure of a step when it is begun anew', () => {
+    const failed = [a.stepFailed('one'), a.stepCompleted('two'), a.failed()];
+    const view = viewOf(...running, ...failed, a.retryRequested());
+    expect(view.steps.map(({ name }) => name)).toEqual(['two']);
   });
 
   test('follows the place of the last event', () => {
@@ -112,13 +143,24 @@ describe('a paused job', () => {
     expect(view).toMatchObject({
       status: 'PAUSED',
       workerId: null,
-      waitingFor: { event: 'approved', key: 'k', until: second(60) },
+      waitingFor: { event: 'approved', key: 'k', until: second(60), approval: null },
     });
   });
 
   test('shows a timer as sleep', () => {
     const view = viewOf(...running, a.paused({ kind: 'sleep', on: [], until: second(60) }));
-    expect(view.waitingFor).toEqual({ event: 'sleep', key: null, until: second(60) });
+    expect(view.waitingFor).toEqual({
+      event: 'sleep',
+      key: null,
+      until: second(60),
+      approval: null,
+    });
+  });
+
+  test('says who is asked for what', () => {
+    const approval = { name: 'deploy', approvers: ['ada'] };
+    const view = viewOf(...running, a.paused({ kind: 'approval', approval }));
+    expect(view.waitingFor).toMatchObject({ approval });
   });
 
   test('stays so after its resumption until a worker takes it', () => {
@@ -233,5 +275,5 @@ test('a view is plain JSON', () => {
 });
 
 test('every type of job event has its place', () => {
-  expect(JOB_EVENT_TYPES).toHaveLength(12);
+  expect(JOB_EVENT_TYPES).toHaveLength(13);
 });

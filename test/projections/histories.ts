@@ -18,6 +18,7 @@ const command: fc.Arbitrary<JobCommand> = fc.oneof(
     weight: 4,
     arbitrary: fc.tuple(step, run).map(([name, id]) => a.completeStep(name, { name, id }, id)),
   },
+  { weight: 1, arbitrary: fc.tuple(step, run).map(([name, id]) => a.failStep(name, id)) },
   { weight: 2, arbitrary: run.map((id) => a.complete(id, { by: id })) },
   { weight: 2, arbitrary: run.map((id) => a.fail(id, { message: `a\u0000b\ud800 ${id}` })) },
   { weight: 1, arbitrary: run.map((id) => a.fail(id, { classification: 'permanent' })) },

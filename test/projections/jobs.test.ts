@@ -115,6 +115,15 @@ describe('the steps of a job', () => {
     );
   });
 
+  test('that failed are there until the job is begun anew', async () => {
+    const failing = [...running, ...steps, a.stepFailed('four'), a.stepCompleted('five')];
+    await given(ledger, ...failing).expectSteps('one', 'two', 'three', 'four', 'five');
+    const place = { name: 'six', startedAt: a.AT.toISOString() };
+    const failed = [...failing, a.failed(1, a.failure(), place)];
+    await given(ledger, ...failed).expectSteps('one', 'two', 'three', 'four', 'five', 'six');
+    await given(ledger, ...failed, a.retryRequested()).expectSteps('one', 'two', 'three', 'five');
+  });
+
   test('after a retry from one are those before it and the new ones', async () => {
     await given(
       ledger,

@@ -50,7 +50,7 @@ async function storedView(id: string): Promise<JobView | null> {
   const [row] = await ledger.rows(`select view from read.jobs where job_id = '${id}'`);
   if (!row) return null;
   const steps = await ledger.rows(`
-    select name, attempt, started_at, finished_at, output from read.job_steps
+    select name, attempt, started_at, finished_at, output, status, error from read.job_steps
     where job_id = '${id}' order by ordinal`);
   return {
     ...(row['view'] as JobView),
@@ -60,6 +60,8 @@ async function storedView(id: string): Promise<JobView | null> {
       startedAt: (step['started_at'] as Date).toISOString(),
       finishedAt: (step['finished_at'] as Date).toISOString(),
       output: step['output'] as JobView['result'],
+      status: step['status'] as 'COMPLETED' | 'FAILED',
+      error: step['error'] as string | null,
     })),
   };
 }

@@ -4,11 +4,12 @@ import type {
   InterruptReason,
   JobEvent,
   JobRequest,
+  StepPlace,
   Wait,
   WaitOutcome,
 } from '../../src/events/job.ts';
 import type { Trigger } from '../../src/events/trigger.ts';
-import type { JobCommand } from '../../src/write/job/commands.ts';
+import type { FailedStep, JobCommand } from '../../src/write/job/commands.ts';
 
 /** Builders of one line for events (past tense) and commands (imperative); all at one moment unless said. */
 export const AT = new Date('2026-11-20T12:00:00.000Z');
@@ -86,6 +87,11 @@ export const stepCompleted = (name: string, output: Json = null, runId = 'r1'): 
   at: AT,
   data: { runId, attempt: 1, name, output, startedAt: AT.toISOString() },
 });
+export const stepFailed = (name: string, tries = 1, runId = 'r1'): JobEvent => ({
+  type: 'JobStepFailed',
+  at: AT,
+  data: { runId, attempt: 1, name, startedAt: AT.toISOString(), error: failure(), tries },
+});
 export const paused = (change: Partial<Wait> = {}, runId = 'r1'): JobEvent => ({
   type: 'JobPaused',
   at: AT,
@@ -111,10 +117,10 @@ export const completed = (result: Json = null, runId = 'r1'): JobEvent => ({
   at: AT,
   data: { runId, attempt: 1, result },
 });
-export const failed = (attempt = 1, error: Failure = failure()): JobEvent => ({
+export const failed = (attempt = 1, error: Failure = failure(), step?: StepPlace): JobEvent => ({
   type: 'JobFailed',
   at: AT,
-  data: { attempt, error },
+  data: { attempt, error, ...(step === undefined ? {} : { step }) },
 });
 export const cancelled: JobEvent = { type: 'JobCancelled', at: AT, data: { reason: null } };
 export const superseded: JobEvent = { type: 'JobSuperseded', at: AT, data: { by: 'newer' } };
@@ -138,6 +144,33 @@ export const completeStep = (name: string, output: Json = null, runId = 'r1'): J
   type: 'CompleteStep',
   at: AT,
   data: { runId, name, output, startedAt: AT.toISOString() },
+});
+export const failStep = (name: string, runId = 'r1'): JobCommand => ({
+  type: 'FailStep',
+  at: AT,
+  data: { runId, name, startedAt: AT.toISOString(), error: failure() },
+});
+/** These steps failed, and have tries left. */
+export const retrySteps = (
+  steps: readonly Pick<FailedStep, 'name' | 'retryAfterMs'>[],
+  { runId = 'r1', jitter = 1 }: { runId?: string; jitter?: number } = {},
+): JobCommand => {
+  const retry = { maxAttempts: 3, firstDelayMs: 100, maxDelayMs: 10_000 };
+  return {
+    type: 'FailAttempt',
+    at: AT,
+    data: {
+      runId,
+      error: failure(),
+      retryAfterMs: null,
+      jitter,
+      steps: steps.map((step) => ({ ...step, retry })),
+    },
+  };
+};
+export const expire = (atMs: number): JobCommand => ({
+  type: 'ExpireJob',
+  at: new Date(AT.getTime() + atMs),
 });
 export const pause = (change: Partial<Wait> = {}, runId = 'r1'): JobCommand => ({
   type: 'PauseJob',

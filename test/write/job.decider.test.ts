@@ -7,14 +7,17 @@ import { job } from '../../src/write/job/decider.ts';
 import { Rejected } from '../../src/write/rejected.ts';
 import { given } from '../support/decider-spec.ts';
 import {
+  AT,
   attemptFailed,
   cancel,
   cancelled,
   complete,
   completed,
   completeStep,
+  expire,
   fail,
   failed,
+  failStep,
   failure,
   interrupt,
   interrupted,
@@ -28,10 +31,12 @@ import {
   resumed,
   retry,
   retryRequested,
+  retrySteps,
   signalled,
   start,
   started,
   stepCompleted,
+  stepFailed,
   supersede,
   superseded,
 } from '../support/jobs.ts';
@@ -392,6 +397,190 @@ describe('retrying by hand', () => {
   });
 });
 
+describe('a step with tries of its own', () => {
+  const running = [requested(), started()] as const;
+  const retrying = (
+    stepTries: Record<string, number>,
+    delayMs: number,
+    runId = 'r1',
+  ): JobEvent => ({
+    type: 'JobAttemptFailed',
+    at: AT,
+    data: {
+      runId,
+      attempt: 1,
+      error: failure(),
+      stepTries,
+      nextAttemptAt: later(delayMs),
+    },
+  });
+
+  test('is tried again by its own policy, and uses no attempt up', () => {
+    given(job, ...running)
+      .when(retrySteps([{ name: 'a', retryAfterMs: null }]))
+      .emits(retrying({ a: 1 }, 100));
+    given(job, ...running, retrying({ a: 1 }, 0))
+      .when(start('r2'))
+      .emits(started('r2', 1));
+  });
+
+  test('waits longer with each failure, a random part of it', () => {
+    given(job, ...running, retrying({ a: 2 }, 0), started('r2'))
+      .when(retrySteps([{ name: 'a', retryAfterMs: null }], { runId: 'r2', jitter: 0.5 }))
+      .emits(retrying({ a: 3 }, 200, 'r2'));
+  });
+
+  test('waits as long as it asks for', () => {
+    given(job, ...running)
+      .when(retrySteps([{ name: 'a', retryAfterMs: 90_000 }]))
+      .emits(retrying({ a: 1 }, 90_000));
+  });
+
+  test('waits for the last of several that failed together', () => {
+    const steps = [
+      { name: 'a', retryAfterMs: 5_000 },
+      { name: 'b', retryAfterMs: null },
+    ];
+    given(job, ...running, retrying({ b: 1 }, 0), started('r1'))
+      .when(retrySteps(steps))
+      .emits(retrying({ a: 1, b: 2 }, 5_000));
+  });
+
+  test('fails for good once, with how often it was tried', () => {
+    given(job, ...running, retrying({ a: 2 }, 0), started('r1'))
+      .when(failStep('a'))
+      .emits(stepFailed('a', 3));
+    given(job, ...running, stepFailed('a', 3))
+      .when(failStep('a'))
+      .emitsNothing();
+    given(job, ...running, stepFailed('a', 3))
+      .when(completeStep('a'))
+      .emitsNothing();
+    given(job, ...running, stepCompleted('a'))
+      .when(failStep('a'))
+      .emitsNothing();
+  });
+
+  test('is counted anew after a retry of the job, and what failed for good is forgotten', () => {
+    const ended = [retrying({ a: 2 }, 0), started('r1'), stepFailed('a', 3), failed()];
+    const again = [...running, ...ended, retryRequested(), started('r2')];
+    given(job, ...again)
+      .when(failStep('a', 'r2'))
+      .emits(stepFailed('a', 1, 'r2'));
+    given(job, ...again)
+      .when(completeStep('a', 1, 'r2'))
+      .emits(stepCompleted('a', 1, 'r2'));
+  });
+
+  test('that failed for good is kept when a later step is begun anew, and may be the one', () => {
+    const ended = [stepFailed('a'), stepCompleted('b'), failed()];
+    given(job, ...running, ...ended, retryRequested('b'), started('r2'))
+      .when(failStep('a', 'r2'))
+      .emitsNothing();
+    given(job, ...running, ...ended)
+      .when(retry('a'))
+      .emits(retryRequested('a'));
+  });
+
+  test('speaks for its run only', () => {
+    given(job, ...running)
+      .when(failStep('a', 'r9'))
+      .isRefused('stale-run');
+    given(job, ...running)
+      .when(retrySteps([{ name: 'a', retryAfterMs: null }], { runId: 'r9' }))
+      .isRefused('stale-run');
+  });
+});
+
+describe('a job that may take a second in all', () => {
+  const asked = requested({ timeoutMs: 1_000 });
+  const outOfTime = (status: string): JobEvent =>
+    failed(1, {
+      name: 'JobTimeout',
+      message: `The job was not done within 1000 ms: it was ${status} at its deadline`,
+      classification: 'timeout',
+    });
+  const at = (ms: number, event: JobEvent): JobEvent => ({
+    ...event,
+    at: new Date(AT.getTime() + ms),
+  });
+
+  test.each([
+    ['requested', []],
+    ['running', [started()]],
+    ['paused', [started(), paused()]],
+    ['resumed', [started(), paused(), resumed()]],
+    ['retrying', [started(), attemptFailed()]],
+  ])('fails at its deadline while it is %s', (status, events) => {
+    const expired = outOfTime(status);
+    const attempt = status === 'retrying' ? 2 : 1;
+    given(job, asked, ...events)
+      .when(expire(1_000))
+      .emits(at(1_000, { ...expired, data: { ...expired.data, attempt } } as JobEvent));
+  });
+
+  test('does not before, and never without a deadline', () => {
+    given(job, asked).when(expire(999)).isRefused('job-not-due');
+    given(job, requested()).when(expire(1e12)).isRefused('job-not-due');
+    given(job).when(expire(1_000)).isRefused('job-not-found');
+  });
+
+  test('has its end for good', () => {
+    given(job, asked, started(), completed()).when(expire(1_000)).isRefused('job-finished');
+    given(job, asked, started(), outOfTime('running')).when(complete()).isRefused('stale-run');
+  });
+
+  test('has a second again when it is begun anew', () => {
+    const again = at(5_000, retryRequested());
+    const events = [asked, started(), outOfTime('running'), again];
+    given(job, ...events)
+      .when(expire(5_999))
+      .isRefused('job-not-due');
+    given(job, ...events)
+      .when(expire(6_000))
+      .emits(at(6_000, outOfTime('requested')));
+  });
+});
+
+describe('the code of a workflow', () => {
+  const code = (version: string) => ({ version, fingerprint: `f${version}` });
+  const startedWith = (version: string, runId = 'r1'): JobEvent =>
+    ({
+      ...started(runId),
+      data: { runId, attempt: 1, workerId: 'w1', ...code(version) },
+    }) as JobEvent;
+  const stateOf = (...events: readonly JobEvent[]) => events.reduce(job.evolve, job.initialState);
+
+  test('is recorded with each run', () => {
+    const data = { runId: 'r1', workerId: 'w1', ...code('1') };
+    given(job, requested()).when({ type: 'StartJob', at: AT, data }).emits(startedWith('1'));
+  });
+
+  test('is kept with each result, and so is the one that the job began with', () => {
+    const state = stateOf(
+      requested(),
+      startedWith('1'),
+      stepCompleted('a'),
+      paused(),
+      resumed(),
+      startedWith('2', 'r2'),
+      stepFailed('b', 1, 'r2'),
+    );
+    expect([...state.results.values()].map((result) => result.code?.version)).toEqual([
+      '1',
+      '1',
+      '2',
+    ]);
+    expect(state.begunWith).toEqual(code('1'));
+    expect(state.code).toEqual(code('2'));
+  });
+
+  test('of a job of which nothing is kept is the one that runs', () => {
+    const state = stateOf(requested(), startedWith('1'), attemptFailed(), startedWith('2', 'r2'));
+    expect(state.begunWith).toEqual(code('2'));
+  });
+});
+
 describe('whatever is asked of a job', () => {
   const runId = fc.constantFrom('r1', 'r2', 'r3');
   const waitId = fc.constantFrom('wait:done#0', 'wait:done#1');
@@ -408,6 +597,9 @@ describe('whatever is asked of a job', () => {
         fc.tuple(signalId, waitId).map(([signal, id]) => resume(signalled(signal), id)),
         fc.tuple(waitId, atMs).map(([id, at]) => resume({ kind: 'timeout' }, id, at)),
         runId.map((id) => fail(id)),
+        runId.map((id) => failStep('a', id)),
+        runId.map((id) => retrySteps([{ name: 'b', retryAfterMs: null }], { runId: id })),
+        atMs.map((at) => expire(at)),
         runId.map((id) => interrupt('lease-expired', id)),
         runId.map((id) => interrupt('released', id)),
       ),
@@ -452,7 +644,7 @@ describe('whatever is asked of a job', () => {
           if (event.type === 'JobStarted') {
             expect(running).toBeNull();
             running = event.data.runId;
-          } else if (event.type === 'JobStepCompleted') {
+          } else if (event.type === 'JobStepCompleted' || event.type === 'JobStepFailed') {
             expect(event.data.runId).toBe(running);
           } else if (event.type !== 'JobRequested') {
             running = null;

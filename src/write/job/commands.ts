@@ -1,5 +1,14 @@
 import type { Json } from '../../events/event.ts';
-import type { Failure, InterruptReason, JobRequest, Wait, WaitOutcome } from '../../events/job.ts';
+import type {
+  Failure,
+  InterruptReason,
+  JobRequest,
+  RetryPolicy,
+  StepPlace,
+  Wait,
+  WaitOutcome,
+  WorkflowCode,
+} from '../../events/job.ts';
 
 type Command<Type extends string, Data> = Readonly<{ type: Type; at: Date; data: Readonly<Data> }>;
 
@@ -8,13 +17,16 @@ type ByRun = Readonly<{ runId: string }>;
 
 export type JobCommand =
   | Command<'RequestJob', JobRequest>
-  | Command<'StartJob', ByRun & { workerId: string }>
+  | Command<'StartJob', ByRun & { workerId: string } & Partial<WorkflowCode>>
   | Command<'CompleteStep', ByRun & { name: string; output: Json; startedAt: string }>
+  | Command<'FailStep', ByRun & StepPlace & { error: Failure }>
   | Command<'PauseJob', ByRun & { wait: Wait }>
   | Command<'ResumeJob', { waitId: string | null; outcome: WaitOutcome }>
   | Command<'CompleteJob', ByRun & { result: Json }>
   | Command<'FailAttempt', ByRun & FailedAttempt>
   | Command<'InterruptJob', ByRun & { reason: InterruptReason }>
+  /** Its deadline has passed. */
+  | Readonly<{ type: 'ExpireJob'; at: Date }>
   | Command<'CancelJob', { reason: string | null }>
   | Command<'SupersedeJob', { by: string }>
   | Command<'RetryJob', { fromStep: string | null }>;
@@ -25,6 +37,17 @@ export type FailedAttempt = Readonly<{
   retryAfterMs: number | null;
   /** 0 to 1, drawn by whoever sends the command: spreads the retries out. */
   jitter: number;
+  /** The step whose error it is, if it is one's. */
+  step?: StepPlace;
+  /** Steps with tries of their own left; they failed, and not the attempt. */
+  steps?: readonly FailedStep[];
+}>;
+
+/** A step that is to be tried again, by its own policy. */
+export type FailedStep = Readonly<{
+  name: string;
+  retry: RetryPolicy;
+  retryAfterMs: number | null;
 }>;
 
 export type JobRejection =

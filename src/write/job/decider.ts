@@ -1,121 +1,18 @@
-import type { Json } from '../../events/event.ts';
-import type {
-  Concurrency,
-  Failure,
-  JobEvent,
-  RetryPolicy,
-  Wait,
-  WaitOutcome,
-} from '../../events/job.ts';
-import type { Trigger } from '../../events/trigger.ts';
+import type { AttemptFailure, Failure, JobEvent, Run, Wait } from '../../events/job.ts';
 import { decider } from '../decider.ts';
 import { Rejected } from '../rejected.ts';
-import { type JobCommand, type JobRejection, stepKey } from './commands.ts';
+import { type FailedStep, type JobCommand, type JobRejection, stepKey } from './commands.ts';
 import { retryDelayMs } from './retry-delay.ts';
+import { type JobState, type Phase, evolve, initialState } from './state.ts';
 
-type Phase =
-  | Readonly<{ status: 'none' }>
-  /** A worker may take it. */
-  | Readonly<{ status: 'requested' }>
-  | Readonly<{ status: 'running'; runId: string; workerId: string }>
-  | Readonly<{ status: 'paused'; wait: Wait }>
-  /** What it waited for has come, and no worker has taken it yet. */
-  | Readonly<{ status: 'resumed'; wait: Wait }>
-  | Readonly<{ status: 'retrying'; nextAttemptAt: string }>
-  | Readonly<{ status: 'completed' | 'failed' | 'cancelled' | 'superseded' }>;
-
-export type JobState = Readonly<{
-  phase: Phase;
-  request: JobRequestState;
-  /** From 1; it grows with each failed attempt, and a requested retry begins anew. */
-  attempt: number;
-  /** The last run, also after it ended: a repeated report of it adds nothing. */
-  lastRunId: string | null;
-  /** What a later run finds done already: by `stepKey` or the wait's id, in the order in which it came about. */
-  results: ReadonlyMap<string, Result>;
-  /** Signals that ended a wait of this job; none ends a second one. */
-  usedSignals: ReadonlySet<string>;
-}>;
-
-export type Result =
-  Readonly<{ kind: 'step'; output: Json }> | Readonly<{ kind: 'wait'; outcome: WaitOutcome }>;
-
-type JobRequestState = Readonly<{
-  workflow: string;
-  trigger: Trigger | null;
-  input: Json;
-  concurrency: Concurrency | null;
-  retry: RetryPolicy;
-  deliveryId: string | null;
-}>;
+export type { JobState };
 
 const nothing: readonly JobEvent[] = [];
 
-const NO_RESULTS: ReadonlyMap<string, Result> = new Map();
-
 /** What may happen to a job: read `decide` from top to bottom and you have the specification. */
 export const job = decider<JobCommand, JobEvent, JobState>({
-  initialState: {
-    phase: { status: 'none' },
-    request: {
-      workflow: '',
-      trigger: null,
-      input: null,
-      concurrency: null,
-      retry: { maxAttempts: 1, firstDelayMs: 0, maxDelayMs: 0 },
-      deliveryId: null,
-    },
-    attempt: 1,
-    lastRunId: null,
-    results: NO_RESULTS,
-    usedSignals: new Set(),
-  },
-
-  evolve: {
-    JobRequested: (state, { data }) => ({
-      ...state,
-      phase: { status: 'requested' },
-      request: data,
-    }),
-    JobStarted: (state, { data: { runId, workerId, attempt } }) => ({
-      ...state,
-      phase: { status: 'running', runId, workerId },
-      lastRunId: runId,
-      attempt,
-    }),
-    JobStepCompleted: (state, { data }) => ({
-      ...state,
-      results: new Map(state.results).set(stepKey(data.name), {
-        kind: 'step',
-        output: data.output,
-      }),
-    }),
-    JobPaused: (state, { data }) => ({ ...state, phase: { status: 'paused', wait: data.wait } }),
-    JobResumed: (state, { data: { waitId, outcome } }) => ({
-      ...state,
-      phase: state.phase.status === 'paused' ? { ...state.phase, status: 'resumed' } : state.phase,
-      results: new Map(state.results).set(waitId, { kind: 'wait', outcome }),
-      usedSignals:
-        outcome.kind === 'signal'
-          ? new Set(state.usedSignals).add(outcome.signalId)
-          : state.usedSignals,
-    }),
-    JobAttemptFailed: (state, { data }) => nextAttempt(state, data.nextAttemptAt),
-    JobInterrupted: (state, { data }) =>
-      data.reason === 'released'
-        ? { ...state, phase: { status: 'requested' } }
-        : nextAttempt(state, data.nextAttemptAt),
-    JobCompleted: (state) => ({ ...state, phase: { status: 'completed' } }),
-    JobFailed: (state) => ({ ...state, phase: { status: 'failed' } }),
-    JobCancelled: (state) => ({ ...state, phase: { status: 'cancelled' } }),
-    JobSuperseded: (state) => ({ ...state, phase: { status: 'superseded' } }),
-    JobRetryRequested: (state, { data }) => ({
-      ...state,
-      phase: { status: 'requested' },
-      results: keptResults(state, data.fromStep),
-      attempt: 1,
-    }),
-  },
+  initialState,
+  evolve,
 
   decide: {
     // Deliveries come at least once: a job is requested once.
@@ -136,6 +33,13 @@ export const job = decider<JobCommand, JobEvent, JobState>({
       assertRunning(state, data.runId);
       if (state.results.has(stepKey(data.name))) return nothing;
       return [{ type: 'JobStepCompleted', at, data: { ...data, attempt: state.attempt } }];
+    },
+
+    FailStep: (state, { at, data }) => {
+      assertRunning(state, data.runId);
+      if (state.results.has(stepKey(data.name))) return nothing;
+      const tries = triesOf(state, data.name);
+      return [{ type: 'JobStepFailed', at, data: { ...data, attempt: state.attempt, tries } }];
     },
 
     PauseJob: (state, { at, data }) => {
@@ -161,17 +65,18 @@ export const job = decider<JobCommand, JobEvent, JobState>({
       return [{ type: 'JobCompleted', at, data: { ...data, attempt: state.attempt } }];
     },
 
-    FailAttempt: (state, { at, data: { runId, error, retryAfterMs, jitter } }) => {
+    FailAttempt: (state, { at, data: { runId, retryAfterMs, jitter, steps, ...why } }) => {
       if (isRepeated(state, 'retrying', runId) || isRepeated(state, 'failed', runId))
         return nothing;
       assertRunning(state, runId);
       const { attempt, request } = state;
-      if (error.classification === 'permanent' || attempt >= request.retry.maxAttempts) {
-        return [{ type: 'JobFailed', at, data: { attempt, error } }];
+      const failed = { runId, attempt, ...why };
+      if (steps !== undefined) return [retriedSteps(state, { at, failed, steps, jitter })];
+      if (why.error.classification === 'permanent' || attempt >= request.retry.maxAttempts) {
+        return [{ type: 'JobFailed', at, data: { attempt, ...why } }];
       }
-      const delayMs = retryAfterMs ?? retryDelayMs(request.retry, attempt, jitter);
-      const nextAttemptAt = after(at, delayMs);
-      return [{ type: 'JobAttemptFailed', at, data: { runId, attempt, error, nextAttemptAt } }];
+      const nextAttemptAt = after(at, retryAfterMs ?? retryDelayMs(request.retry, attempt, jitter));
+      return [{ type: 'JobAttemptFailed', at, data: { ...failed, nextAttemptAt } }];
     },
 
     InterruptJob: (state, { at, data: { runId, reason } }) => {
@@ -185,6 +90,12 @@ export const job = decider<JobCommand, JobEvent, JobState>({
       };
       if (reason === 'released' || attempt < request.retry.maxAttempts) return [interrupted];
       return [interrupted, { type: 'JobFailed', at, data: { attempt, error: LEASE_EXPIRED } }];
+    },
+
+    ExpireJob: (state, { at }) => {
+      const { attempt, deadline } = assertOpen(state);
+      if (deadline === null || Date.parse(deadline) > at.getTime()) throw refused('job-not-due');
+      return [{ type: 'JobFailed', at, data: { attempt, error: outOfTime(state) } }];
     },
 
     CancelJob: (state, { at, data }) => {
@@ -229,6 +140,12 @@ const LEASE_EXPIRED: Failure = {
   classification: 'interrupted',
 };
 
+const outOfTime = ({ phase, request: { timeoutMs = 0 } }: JobState): Failure => ({
+  name: 'JobTimeout',
+  message: `The job was not done within ${String(timeoutMs)} ms: it was ${phase.status} at its deadline`,
+  classification: 'timeout',
+});
+
 /** Whether the job has ended. */
 export const isFinished = ({ phase }: JobState): boolean => FINISHED.has(phase.status);
 
@@ -258,22 +175,31 @@ function assertRunning({ phase }: JobState, runId: string): void {
   if (phase.status !== 'running' || phase.runId !== runId) throw refused('stale-run');
 }
 
-const nextAttempt = (state: JobState, nextAttemptAt: string): JobState => ({
-  ...state,
-  phase: { status: 'retrying', nextAttemptAt },
-  attempt: state.attempt + 1,
-});
+/** How often a step has failed, with the failure that is decided on now. */
+const triesOf = ({ stepTries }: JobState, name: string): number => (stepTries.get(name) ?? 0) + 1;
 
-/** What a retry keeps: all before the named step; without a name everything, but nothing of a completed job. */
-function keptResults({ phase, results }: JobState, fromStep: string | null): JobState['results'] {
-  if (fromStep === null) return phase.status === 'completed' ? NO_RESULTS : results;
-  const entries = [...results];
-  return new Map(
-    entries.slice(
-      0,
-      entries.findIndex(([key]) => key === stepKey(fromStep)),
-    ),
+/** All steps that failed are tried again in one run, so it begins when the last of them is due. */
+function retriedSteps(
+  state: JobState,
+  {
+    at,
+    failed,
+    steps,
+    jitter,
+  }: Readonly<{
+    at: Date;
+    failed: Run & AttemptFailure;
+    steps: readonly FailedStep[];
+    jitter: number;
+  }>,
+): JobEvent {
+  const delays = steps.map(
+    ({ name, retry, retryAfterMs }) =>
+      retryAfterMs ?? retryDelayMs(retry, triesOf(state, name), jitter),
   );
+  const stepTries = Object.fromEntries(steps.map(({ name }) => [name, triesOf(state, name)]));
+  const nextAttemptAt = after(at, Math.max(0, ...delays));
+  return { type: 'JobAttemptFailed', at, data: { ...failed, stepTries, nextAttemptAt } };
 }
 
 const refused = (reason: JobRejection): Rejected<JobRejection> => new Rejected(reason);
