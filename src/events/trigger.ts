@@ -44,6 +44,19 @@ export type PullRequest = Readonly<{
   draft?: boolean;
 }>;
 
+export type Comment = Readonly<{
+  /** Its beginning: at most 1024 characters. */
+  text: string;
+  author: string | null;
+  /** Whether the author belongs to the repository; left out where the payload does not say. */
+  isMember?: boolean;
+  /**
+   * The word after the slash with which the first line begins, as in `/review`; left out where there is none, and where
+   * the author may give no commands.
+   */
+  command?: string;
+}>;
+
 /** What a webhook said, normalised over all providers. One delivery may hold several. */
 export type Trigger = Readonly<{
   provider: Provider;
@@ -67,4 +80,6 @@ export type Trigger = Readonly<{
   paths?: readonly string[];
   /** Whether the push changed more files than `paths` has. */
   morePaths?: boolean;
+  /** Left out where the event is no comment, or the payload does not have its text. */
+  comment?: Comment;
 }>;

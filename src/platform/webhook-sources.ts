@@ -26,6 +26,8 @@ export type WebhookSource = Readonly<{
   allowedIps: readonly string[] | null;
   /** Logins under which workflows act on the host: their own doings start no job. */
   ownAccounts?: readonly string[] | undefined;
+  /** Logins that may give commands in comments, beside those who the host says are members of the repository. */
+  commandAuthors?: readonly string[] | undefined;
   /** Which facts of its deliveries may start jobs, beside `repositories`; without it, all. */
   filters?: SourceFilters | undefined;
 }>;
@@ -85,6 +87,7 @@ const FileOfSources = z.array(
       .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'an address or a CIDR range'))
       .optional(),
     ownAccounts: z.array(z.string().min(1)).optional(),
+    commandAuthors: z.array(z.string().min(1)).optional(),
     filters: z
       .strictObject({ only: Filter.exactOptional(), except: Filter.exactOptional() })
       .optional(),
@@ -92,16 +95,22 @@ const FileOfSources = z.array(
 );
 
 /** The variable whose secrets make a source of the provider's name. */
-export const secretVariable = (provider: string): string =>
-  `${provider.toUpperCase().replaceAll('-', '_')}_WEBHOOK_SECRET`;
+export const secretVariable = (provider: string): string => variableOf(provider, 'WEBHOOK_SECRET');
+
+const variableOf = (provider: string, what: string): string =>
+  `${provider.toUpperCase().replaceAll('-', '_')}_${what}`;
 
 /** The variable with the logins of our own accounts, for the source of the provider's name. */
-const ownAccountsVariable = (provider: string): string =>
-  `${provider.toUpperCase().replaceAll('-', '_')}_OWN_ACCOUNTS`;
+const ownAccountsVariable = (provider: string): string => variableOf(provider, 'OWN_ACCOUNTS');
+
+/** The variable with the logins that may give commands, for the source of the provider's name. */
+const commandAuthorsVariable = (provider: string): string =>
+  variableOf(provider, 'COMMAND_AUTHORS');
 
 export const SOURCE_VARIABLES: readonly string[] = [
   ...PROVIDERS.map(secretVariable),
   ...PROVIDERS.map(ownAccountsVariable),
+  ...PROVIDERS.map(commandAuthorsVariable),
   'WEBHOOK_SOURCES',
 ];
 
@@ -133,6 +142,7 @@ function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
     }
     const secrets = values.map((value) => ({ value, expiresAt: null }));
     const own = listed(env[ownAccountsVariable(provider)] ?? '');
+    const commanding = listed(env[commandAuthorsVariable(provider)] ?? '');
     return [
       {
         name: provider,
@@ -142,6 +152,7 @@ function fromVariables(env: Env, mistakes: string[]): WebhookSource[] {
         maxPerMinute: null,
         allowedIps: null,
         ...(own.length === 0 ? {} : { ownAccounts: own }),
+        ...(commanding.length === 0 ? {} : { commandAuthors: commanding }),
       },
     ];
   });
@@ -181,6 +192,7 @@ function fromFile(
     maxPerMinute: source.maxPerMinute ?? null,
     allowedIps: source.allowedIps ?? null,
     ownAccounts: source.ownAccounts,
+    commandAuthors: source.commandAuthors,
     filters: source.filters,
   }));
 }

@@ -37,6 +37,15 @@ export type Trigger = Readonly<{
   paths?: readonly string[];
   /** Whether the push changed more files than `paths` has. */
   morePaths?: boolean;
+  /** Left out where the event is no comment, or the host does not give its text. */
+  comment?: Readonly<{
+    /** Its beginning. */
+    text: string;
+    author: string | null;
+    isMember?: boolean;
+    /** As `review` of `/review`; left out where there is none, and where the author may give no commands. */
+    command?: string;
+  }>;
 }>;
 
 type OneOrMore = string | readonly string[];
@@ -63,6 +72,8 @@ export type TriggerMatcher = Readonly<{
    * the files, or not all of them, this lets the trigger through.
    */
   path?: OneOrMore;
+  /** The command that a comment gives, as `review` for `/review`, by somebody who may. */
+  command?: OneOrMore;
 }>;
 
 /** Whether any of the matchers lets the trigger through. */
@@ -125,6 +136,7 @@ const FIELDS: Readonly<Record<keyof TriggerMatcher, (trigger: Trigger) => readon
   label: ({ pullRequest }) => pullRequest?.labels ?? [],
   draft: ({ pullRequest }) => (pullRequest === null ? [] : [String(pullRequest.draft ?? false)]),
   path: ({ paths }) => paths ?? [],
+  command: ({ comment }) => ifAny(comment?.command),
 };
 
 /** What is wrong with the matchers of a workflow that no type has checked, or null. */

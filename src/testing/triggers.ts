@@ -74,9 +74,11 @@ export function triggerFor({ on: [matcher = {}] }: Pick<Workflow, 'on'>): Trigge
   const repository = fullName === null ? {} : { fullName };
   const baseBranch = firstOf(matcher.baseBranch);
   const label = firstOf(matcher.label);
+  const command = firstOf(matcher.command);
   return change.event === undefined || change.event.startsWith('pull_request')
     ? pullRequestTrigger({
         ...change,
+        ...(command === null ? {} : commented(command)),
         repository,
         pullRequest: {
           ...(baseBranch === null ? {} : { baseBranch }),
@@ -86,6 +88,11 @@ export function triggerFor({ on: [matcher = {}] }: Pick<Workflow, 'on'>): Trigge
       })
     : pushTrigger({ ...change, repository });
 }
+
+const commented = (command: string): Pick<Trigger, 'action' | 'comment'> => ({
+  action: 'created',
+  comment: { text: `/${command}`, author: OPENED.sender, isMember: true, command },
+});
 
 /** Throws for a trigger that would start no job of the workflow; what is asked for by hand starts any. */
 export function assertStarts({ name, on }: Pick<Workflow, 'name' | 'on'>, trigger: Trigger): void {

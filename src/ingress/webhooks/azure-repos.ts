@@ -1,4 +1,5 @@
 import type { Repository } from '../../events/trigger.ts';
+import { commentOf } from './commands.ts';
 import { type Payload, at, listAt } from './payload.ts';
 import {
   type Fact,
@@ -178,11 +179,14 @@ function comment(payload: Payload): Reading {
   const event = 'pull_request_comment';
   const action = commentAction(it);
   const actor = at(it, 'author');
-  return oneFact(
-    about === null
+  const isOfPeople = at(it, 'commentType') !== 'system';
+  const said = isOfPeople ? commentOf(at(it, 'content'), at(actor, 'uniqueName')) : {};
+  return oneFact({
+    ...(about === null
       ? fact({ event, action, repository: null, sender: login(at(actor, 'uniqueName')) })
-      : pullRequestFact({ event, action, it: about, actor }),
-  );
+      : pullRequestFact({ event, action, it: about, actor })),
+    ...said,
+  });
 }
 
 function commentAction(it: unknown): string {

@@ -1,4 +1,5 @@
 import type { Repository } from '../../events/trigger.ts';
+import { commentOf } from './commands.ts';
 import { type Payload, at, listAt } from './payload.ts';
 import {
   type Fact,
@@ -102,7 +103,13 @@ function commentEvent(action: string): EventKind {
   return {
     has: [...OF_PULL_REQUEST, 'comment'],
     hasNot: ['push'],
-    read: (payload) => oneFact(pullRequestFact('pull_request_comment', action, payload)),
+    read: (payload) => {
+      const text = at(payload, 'comment', 'content', 'raw');
+      return oneFact({
+        ...pullRequestFact('pull_request_comment', action, payload),
+        ...commentOf(text, at(payload, 'comment', 'user', 'nickname')),
+      });
+    },
   };
 }
 

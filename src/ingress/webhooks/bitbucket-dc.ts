@@ -1,4 +1,5 @@
 import type { Repository } from '../../events/trigger.ts';
+import { commentOf } from './commands.ts';
 import { type Payload, at, has, listAt } from './payload.ts';
 import {
   type Fact,
@@ -101,7 +102,13 @@ function pullRequestComment(action: string): EventKind {
   return {
     has: ['pullRequest', 'comment'],
     hasNot: ['changes'],
-    read: (payload) => oneFact(pullRequestFact('pull_request_comment', action, payload)),
+    read: (payload) => {
+      const comment = at(payload, 'comment');
+      return oneFact({
+        ...pullRequestFact('pull_request_comment', action, payload),
+        ...commentOf(at(comment, 'text'), at(comment, 'author', 'name')),
+      });
+    },
   };
 }
 

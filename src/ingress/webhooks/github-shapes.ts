@@ -1,5 +1,6 @@
 import type { PullRequest, Repository } from '../../events/trigger.ts';
 import { changedPaths } from './changed-paths.ts';
+import { commentOf } from './commands.ts';
 import { type Payload, at, has, isObject } from './payload.ts';
 import { type Fact, type Reading, Unmappable } from './provider.ts';
 import { fact, ignored, movement, oneFact } from './reading.ts';
@@ -125,8 +126,20 @@ export function issueComment(payload: Payload): Reading {
       repository: repositoryOf(payload),
       pullRequest: isPullRequest ? commentedPullRequest(issue) : null,
       sender: senderOf(payload),
+      ...commentIn(payload),
     }),
   );
+}
+
+const MEMBERS: ReadonlySet<unknown> = new Set(['OWNER', 'MEMBER', 'COLLABORATOR']);
+
+/** GitHub says what the author is to the repository; Gitea and Forgejo do not. */
+export function commentIn(payload: Payload): Pick<Fact, 'comment'> {
+  const comment = at(payload, 'comment');
+  const association = at(comment, 'author_association');
+  const isMember = association === undefined ? undefined : MEMBERS.has(association);
+  const author = at(comment, 'user', 'login') ?? at(comment, 'user', 'username');
+  return commentOf(at(comment, 'body'), author, isMember);
 }
 
 /** The payload is of an issue, so it has neither branches nor commits. */

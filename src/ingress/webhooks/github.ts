@@ -2,6 +2,7 @@ import type { PullRequest } from '../../events/trigger.ts';
 import {
   actionOf,
   assertOneNumber,
+  commentIn,
   createOrDelete,
   issueComment,
   pullRequestFact,
@@ -61,7 +62,8 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
   pull_request_review_comment: {
     has: ['action', 'comment', 'pull_request'],
     hasNot: ['review'],
-    read: (payload) => oneFact(pullRequestFact('pull_request_comment', payload)),
+    read: (payload) =>
+      oneFact({ ...pullRequestFact('pull_request_comment', payload), ...commentIn(payload) }),
   },
   issue_comment: {
     has: ['action', 'comment', 'issue'],
@@ -127,6 +129,7 @@ function commitComment(payload: Payload): Reading {
       repository: repositoryOf(payload),
       headSha: sha(at(payload, 'comment', 'commit_id'), 'The commit'),
       sender: senderOf(payload),
+      ...commentIn(payload),
     }),
   );
 }

@@ -1,5 +1,6 @@
 import type { PullRequest, Repository } from '../../events/trigger.ts';
 import { changedPaths } from './changed-paths.ts';
+import { commentOf } from './commands.ts';
 import { type Payload, at } from './payload.ts';
 import {
   type Fact,
@@ -192,9 +193,12 @@ function pullRequest(it: unknown): PullRequest {
 const NOTE_ACTIONS: Readonly<Record<string, string>> = { create: 'created', update: 'edited' };
 
 function note(payload: Payload): Reading {
-  const said = at(payload, 'object_attributes', 'action') ?? 'create';
-  const action = NOTE_ACTIONS[actionName(said)] ?? actionName(said);
-  const about = { action, repository: repository(payload), sender: sender(payload) };
+  const did = at(payload, 'object_attributes', 'action') ?? 'create';
+  const action = NOTE_ACTIONS[actionName(did)] ?? actionName(did);
+  const isOfPeople = at(payload, 'object_attributes', 'system') !== true;
+  const said = commentOf(at(payload, 'object_attributes', 'note'), at(payload, 'user', 'username'));
+  const comment = isOfPeople ? said : {};
+  const about = { action, repository: repository(payload), sender: sender(payload), ...comment };
   switch (at(payload, 'object_attributes', 'noteable_type')) {
     case 'MergeRequest': {
       const commented = mergeRequestFact(
@@ -202,7 +206,7 @@ function note(payload: Payload): Reading {
         payload,
         at(payload, 'merge_request'),
       );
-      return oneFact({ ...commented, action });
+      return oneFact({ ...commented, action, ...comment });
     }
     case 'Commit': {
       const headSha = sha(at(payload, 'commit', 'id'), 'The commit');

@@ -1,6 +1,7 @@
 import type { Trigger } from '../../events/trigger.ts';
 import type { WebhookSource } from '../../platform/webhook-sources.ts';
 import type { PlannedJob, ReceivedDelivery } from '../../write/door.ts';
+import { whyNoCommand, withCommand } from './commands.ts';
 import { leftOutBy } from './filters.ts';
 import type { Fact } from './provider.ts';
 import type { ReadDelivery } from './interpret.ts';
@@ -20,7 +21,7 @@ export type PlanRules = Readonly<{
 
 /** What an authentic delivery is to start, and why nothing, where it is nothing. */
 export function planJobs(read: ReadDelivery, rules: PlanRules): DeliveryPlan {
-  const triggers = read.facts.map((fact) => toTrigger(fact, rules));
+  const triggers = read.facts.map((fact) => withCommand(toTrigger(fact, rules), rules.source));
   if (read.withheld !== null) {
     const outcome = read.unmappable ? 'unmappable' : 'ignored';
     return { triggers, jobs: [], outcome, reason: read.withheld };
@@ -56,7 +57,12 @@ function notWanted(triggers: readonly Trigger[]): string {
   const [first] = triggers;
   if (first === undefined) return 'The delivery holds nothing that a job could be for';
   if (first.event === 'ping') return 'A ping: the hook works';
-  return `No workflow starts on ${first.event} ${first.action}`;
+  const command = first.comment?.command;
+  if (command === 'cancel' && first.pullRequest !== null) {
+    return `The command /cancel ends the open jobs of pull request ${String(first.pullRequest.number)}`;
+  }
+  const why = whyNoCommand(first);
+  return why ?? `No workflow starts on ${first.event} ${first.action}`;
 }
 
 function droppedReason({ facts, dropped }: ReadDelivery): string | null {
