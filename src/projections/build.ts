@@ -33,8 +33,22 @@ export async function begin(projection: Projection, options: RebuildOptions): Pr
     if (usable && kept === null) kept = each;
     else await dropGeneration(database, each);
   }
-  return take(projection, kept ?? (await createGeneration(database, projection)), options);
+  const generation = kept ?? (await createGeneration(database, projection, options.slots ?? SLOTS));
+  return take(projection, generation, options);
 }
+
+/** Two keep a processor and the server busy in turns; more of them help where there are more processors. */
+const SLOTS = 2;
+
+/** Those who read for a build: its slots while it is filled. */
+export const readersOf = ({ reader }: Build): readonly Reader[] =>
+  reader.slots.length > 0 ? reader.slots : [reader];
+
+/** Up to where all of its rows are. */
+export const placeOf = (build: Build): bigint =>
+  readersOf(build)
+    .map(({ position }) => position)
+    .reduce((least, position) => (position < least ? position : least));
 
 /** Takes a generation over from whoever builds it. */
 export async function take(
@@ -66,6 +80,14 @@ async function resumeReader(reader: Reader, database: Queryable): Promise<void> 
   // Once it is live, the projector has it.
   if (row?.state !== 'LIVE' && row?.epoch !== String(epoch)) throw takenOver(projection.name);
   reader.position = BigInt(row.position);
+  const slots = await database.query<{ name: string; position: string }>(sql`
+    select name, position::text as position from log.followers where starts_with(name, ${`${name}/`})`);
+  // None is left once they are joined.
+  reader.slots = reader.slots.filter((slot) => {
+    const stored = slots.find((each) => each.name === slot.name);
+    if (stored) slot.position = BigInt(stored.position);
+    return stored !== undefined;
+  });
 }
 
 const takenOver = (name: string): CheckpointLost =>

@@ -23,15 +23,20 @@ export type CatchUpOptions = Readonly<{
   target: () => Promise<bigint>;
   pageSize: number;
   signal: AbortSignal;
-  /** Called after each page: whom it moved, what it held and how long it took. */
-  onPage?: (
-    page: Readonly<{ readers: readonly Reader[]; events: number; ms: number; target: bigint }>,
-  ) => Promise<void>;
+  /** Called when all have taken a page: whom it moved, what it held and how long it took. */
+  onPage?: (page: TakenPage) => Promise<void>;
+}>;
+
+export type TakenPage = Readonly<{
+  readers: readonly Reader[];
+  page: readonly Recorded[];
+  ms: number;
+  target: bigint;
 }>;
 
 /**
  * Brings readers to the target, those at one place by shared pages, and stops at the end of a page when `signal`
- * aborts. The place for several workers, each with the streams of one hash slot and a checkpoint of its own.
+ * aborts. Each has a connection and transactions of its own, so one is computed while others are stored.
  */
 export async function catchUp(readers: readonly Reader[], options: CatchUpOptions): Promise<void> {
   while (!options.signal.aborted) {
@@ -43,22 +48,52 @@ export async function catchUp(readers: readonly Reader[], options: CatchUpOption
   }
 }
 
+/** No reader is more than two pages ahead of another, and all have ended when this does. */
 async function followTo(group: Group, upTo: bigint, options: CatchUpOptions): Promise<void> {
+  const { database, signal, onPage } = options;
   const target = await options.target();
+  const lanes = group.readers.map((reader) => new Lane(database, reader));
+  let [older, newer]: readonly Promise<void>[] = [Promise.resolve(), Promise.resolve()];
   let since = performance.now();
-  for await (const page of readAhead(group.after, upTo, options)) {
-    const unknown = page.find((event) => !isKnown(event));
-    if (unknown) throw new UnknownEvent(unknown);
-    await projectPage(options.database, group.readers, page);
+  const taken = async (page: readonly Recorded[]): Promise<void> => {
     const now = performance.now();
-    await options.onPage?.({
-      readers: group.readers,
-      events: page.length,
-      ms: now - since,
-      target,
-    });
+    const ms = now - since;
     since = now;
-    if (options.signal.aborted) return;
+    await onPage?.({ readers: group.readers, page, ms, target });
+  };
+  try {
+    for await (const page of readAhead(group.after, upTo, options)) {
+      const unknown = page.find((event) => !isKnown(event));
+      if (unknown) throw new UnknownEvent(unknown);
+      await older;
+      older = newer;
+      if (signal.aborted) break;
+      newer = Promise.all([older, ...lanes.map((lane) => lane.take(page))]).then(() => taken(page));
+      // It is awaited a page later: until then its failure is nobody's.
+      newer.catch(() => null);
+    }
+    await newer;
+  } finally {
+    await Promise.all(lanes.map((lane) => lane.ended()));
+  }
+}
+
+/** One reader on its way through the pages, in their order. After a failure it takes no more. */
+class Lane {
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly database: Database,
+    private readonly reader: Reader,
+  ) {}
+
+  take(page: readonly Recorded[]): Promise<void> {
+    this.last = this.last.then(() => projectPage(this.database, [this.reader], page));
+    return this.last;
+  }
+
+  async ended(): Promise<void> {
+    await this.last.catch(() => null);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import type { Projection, Table, TableNames } from './projection.ts';
+import { slotNames } from './slots.ts';
 
 /** One set of a projection's tables. At most one per projection is LIVE: the one that the views of `read` show. */
 export type Generation = Readonly<{
@@ -32,8 +33,12 @@ export function readGenerations(database: Queryable): Promise<readonly Generatio
 }
 
 /** Makes the tables of the next generation, empty and without secondary indexes. */
-export function createGeneration(database: Database, projection: Projection): Promise<Generation> {
-  const { name, version, tables } = projection;
+export function createGeneration(
+  database: Database,
+  projection: Projection,
+  slots = 1,
+): Promise<Generation> {
+  const { name, version, tables, streamsApart } = projection;
   return database.transaction(async (transaction) => {
     const [created] = await transaction.query<Generation>(sql`
       insert into projections.generations (name, generation, version, state, tables)
@@ -41,8 +46,10 @@ export function createGeneration(database: Database, projection: Projection): Pr
       returning name, generation, version, state, paused, indexed, error, tables`);
     if (!created) throw new Error(`No generation of ${name} was made`);
     const { generation } = created;
+    const follower = followerName(name, generation);
+    const shares = streamsApart && slots > 1 ? slotNames(follower, slots) : [];
     await transaction.query(sql`
-      insert into log.followers (name) values (${followerName(name, generation)})`);
+      insert into log.followers (name) select unnest(${[follower, ...shares]}::text[])`);
     for (const table of tables) {
       await transaction.query({ text: createTable(table, generation), values: [] });
     }
@@ -92,7 +99,8 @@ export async function dropGeneration(
       await transaction.query({ text: drop, values: [] });
     }
     await transaction.query(sql`
-      delete from log.followers where name = ${followerName(name, generation)}`);
+      delete from log.followers
+      where name = ${followerName(name, generation)} or starts_with(name, ${`${followerName(name, generation)}/`})`);
   });
 }
 

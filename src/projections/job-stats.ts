@@ -27,6 +27,7 @@ export const jobStats = projection<Counted>({
   version: 1,
   types: TYPES,
   tables: [table],
+  streamsApart: false,
   load(page) {
     const requested = new Set(page.filter(isRequest).map(({ streamId }) => streamId));
     const ids = page.map(({ streamId }) => streamId).filter((id) => !requested.has(id));

@@ -5,6 +5,7 @@ import type { Recorded } from '../events/event.ts';
 import type { Database, Queryable, Row } from '../platform/database.ts';
 import { type Statement, sql } from '../platform/sql.ts';
 import type { Reader } from './reader.ts';
+import { shareOf } from './slots.ts';
 
 /** A page that a projection cannot take: its own code threw, or Postgres refuses its statements. */
 export class ProjectionFault extends Error {
@@ -78,7 +79,7 @@ async function planPage(
   const plans: Plan[] = [];
   for (const reader of readers) {
     const { types } = reader.projection;
-    const wanted = page.filter(({ type }) => types.includes(type));
+    const wanted = shareOf(reader, page).filter(({ type }) => types.includes(type));
     const statements = wanted.length === 0 ? [] : await planReader(database, reader, wanted);
     plans.push({ reader, statements });
   }

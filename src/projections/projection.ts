@@ -29,6 +29,11 @@ export type Projection<E extends Event = Event> = Readonly<{
   version: number;
   types: readonly E['type'][];
   tables: readonly Table[];
+  /**
+   * Whether what it makes of one stream touches no row that it makes of another: then a rebuild may fold several
+   * streams at once.
+   */
+  streamsApart: boolean;
   /** The rows that a page of events builds on. */
   load: (page: readonly Recorded<E>[], tables: TableNames) => Readonly<Record<string, Statement>>;
   /** The statements that bring the tables from before the page to after it. */

@@ -2,6 +2,7 @@ import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { type Generation, followerName, tableNames } from './generations.ts';
 import type { Projection, TableNames } from './projection.ts';
+import { type Slot, parseSlotName } from './slots.ts';
 
 /** One generation of a projection on its way through the log, and the right to move it. */
 export type Reader = {
@@ -13,6 +14,10 @@ export type Reader = {
   readonly epoch: bigint;
   /** The last event that its rows have seen. */
   position: bigint;
+  /** The share of all streams that it folds; null: all of them. */
+  readonly slot: Slot | null;
+  /** While a generation is filled: the readers of its slots, each at a place of its own. Else empty. */
+  slots: readonly Reader[];
 };
 
 /**
@@ -44,21 +49,36 @@ export async function claim(
       for share`);
     if (!open) return null;
     if (leader) await assertLeads(transaction, leader);
-    const [claimed] = await transaction.query<{ epoch: string; position: string }>(sql`
+    const [claimed] = await transaction.query<ClaimedRow>(sql`
       update log.followers set epoch = epoch + 1 where name = ${name}
-      returning epoch::text as epoch, position::text as position`);
-    return claimed ?? null;
+      returning name, epoch::text as epoch, position::text as position`);
+    const slots = await transaction.query<ClaimedRow>(sql`
+      update log.followers set epoch = epoch + 1 where starts_with(name, ${`${name}/`})
+      returning name, epoch::text as epoch, position::text as position`);
+    return claimed && { ...claimed, slots };
   });
   if (!row) return null;
-  return {
-    projection,
-    generation,
-    tables: tableNames(projection, generation),
-    name,
-    epoch: BigInt(row.epoch),
-    position: BigInt(row.position),
-  };
+  const of = { projection, generation, tables: tableNames(projection, generation) };
+  const slots = row.slots.map((slot) => readerOf(slot, of, parseSlotName(slot.name)));
+  return { ...readerOf(row, of, null), slots };
 }
+
+type ClaimedRow = Readonly<{ name: string; epoch: string; position: string }>;
+
+const readerOf = (
+  { name, epoch, position }: ClaimedRow,
+  { projection, generation, tables }: Pick<Reader, 'projection' | 'generation' | 'tables'>,
+  slot: Slot | null,
+): Reader => ({
+  projection,
+  generation,
+  tables,
+  name,
+  epoch: BigInt(epoch),
+  position: BigInt(position),
+  slot,
+  slots: [],
+});
 
 /** Who leads, and since which epoch. */
 export type Leader = Readonly<{ name: string; epoch: bigint }>;

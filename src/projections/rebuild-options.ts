@@ -20,5 +20,7 @@ export type RebuildOptions = Readonly<{
   /** Begin anew instead of where a stopped rebuild left off. */
   fresh?: boolean;
   pageSize?: number;
+  /** How many connections fill one generation at once, each with the streams of one hash slot; 2 unless said. */
+  slots?: number;
   projections?: readonly Projection[];
 }>;

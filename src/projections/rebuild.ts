@@ -6,6 +6,8 @@ import {
   clearRate,
   livePosition,
   makeIndexes,
+  placeOf,
+  readersOf,
   storeRate,
   take,
 } from './build.ts';
@@ -16,6 +18,7 @@ import { dropGeneration, readGenerations } from './generations.ts';
 import { NEVER, RebuildStuck, patiently, recordError } from './patience.ts';
 import type { Projection } from './projection.ts';
 import type { RebuildOptions } from './rebuild-options.ts';
+import { joinSlots, shareOf } from './slots.ts';
 
 export type RebuildResult = Readonly<{
   name: string;
@@ -85,21 +88,27 @@ function selected({ names, projections = PROJECTIONS }: RebuildOptions): readonl
 }
 
 async function fill(builds: readonly Build[], options: RebuildOptions): Promise<void> {
-  const readers = builds.map(({ reader }) => reader);
-  await catchUp(readers, {
-    database: options.database,
-    store: options.store,
+  const { database, store, pageSize = PAGE_SIZE, signal = NEVER } = options;
+  await catchUp(builds.flatMap(readersOf), {
+    database,
+    store,
     target: () => targetOf(builds, options),
-    pageSize: options.pageSize ?? PAGE_SIZE,
-    signal: options.signal ?? NEVER,
-    onPage: async ({ readers: moved, events, ms, target }) => {
-      for (const { reader, meter } of builds) if (moved.includes(reader)) meter.took(events, ms);
+    pageSize,
+    signal,
+    onPage: async ({ readers, page, ms, target }) => {
+      for (const build of builds) {
+        const moved = readersOf(build).filter((reader) => readers.includes(reader));
+        const events = moved.reduce((sum, reader) => sum + shareOf(reader, page).length, 0);
+        if (events > 0) build.meter.took(events, ms);
+      }
       // They share their pages: one line that moves says more than several that take turns.
-      const last = builds.reduce((a, b) => (b.reader.position < a.reader.position ? b : a));
-      last.meter.show(last.indexed ? 'following' : 'filling', last.reader.position, target);
-      for (const build of builds) await storeRate(build, options.database);
+      const last = builds.reduce((a, b) => (placeOf(b) < placeOf(a) ? b : a));
+      last.meter.show(last.indexed ? 'following' : 'filling', placeOf(last), target);
+      for (const build of builds) await storeRate(build, database);
     },
   });
+  if (signal.aborted) return;
+  for (const { reader } of builds) await joinSlots(database, reader);
 }
 
 /** The end of the log; or, to be compared with the live generation, where that one stands. */
@@ -109,7 +118,10 @@ async function targetOf(builds: readonly Build[], options: RebuildOptions): Prom
   for (const { reader } of builds) {
     positions.push((await livePosition(options.database, reader.projection.name)).position);
   }
-  return positions.reduce((least, position) => (position < least ? position : least));
+  const least = positions.reduce((a, b) => (a < b ? a : b));
+  // Slots that an earlier run has left at different places first come to one.
+  const slots = builds.flatMap(({ reader }) => reader.slots);
+  return slots.reduce((most, { position }) => (position > most ? position : most), least);
 }
 
 async function finish(build: Build, options: RebuildOptions): Promise<RebuildResult> {
@@ -174,7 +186,8 @@ async function standsStill({ reader }: Build, { database }: RebuildOptions): Pro
   );
 }
 
-function resultOf({ reader, meter }: Build, outcome: CutOver | null): RebuildResult {
+function resultOf(build: Build, outcome: CutOver | null): RebuildResult {
+  const { reader, meter } = build;
   return {
     name: reader.projection.name,
     generation: reader.generation,
@@ -182,7 +195,7 @@ function resultOf({ reader, meter }: Build, outcome: CutOver | null): RebuildRes
     ...summary(outcome),
     events: meter.taken,
     eventsPerSecond: meter.eventsPerSecond,
-    position: reader.position,
+    position: placeOf(build),
   };
 }
 
