@@ -6,13 +6,23 @@ import { ModuleKind, ScriptTarget, transpileModule } from 'typescript';
 const ROOT = join(import.meta.dirname, '../..');
 const TARGET = join(ROOT, 'node_modules/.cache/jobledger-test-follower');
 
-/** Compiles the follower's process as the code is now; gives the file to run. It finds packages from where it lies. */
-export function compileFollower(): string {
-  const sources = [
-    ...['events', 'platform', 'event-store'].flatMap((folder) => filesOf(`src/${folder}`)),
-    'test/event-store/counting-follower.ts',
+export const compileFollower = (): string =>
+  compileProcess(
     'test/event-store/follower-process.ts',
-  ];
+    ['events', 'platform', 'event-store'],
+    ['test/event-store/counting-follower.ts'],
+  );
+
+/**
+ * Compiles a process of the tests, with the folders and files that it needs, as the code is now; gives the file to run.
+ * It finds packages from where it lies.
+ */
+export function compileProcess(
+  entry: string,
+  folders: readonly string[],
+  files: readonly string[] = [],
+): string {
+  const sources = [...folders.flatMap((folder) => filesOf(`src/${folder}`)), ...files, entry];
   for (const source of sources) {
     const { outputText } = transpileModule(readFileSync(join(ROOT, source), 'utf8'), {
       compilerOptions: {
@@ -27,7 +37,7 @@ export function compileFollower(): string {
     writeFileSync(target, outputText);
   }
   writeFileSync(join(TARGET, 'package.json'), '{"type":"module"}\n');
-  return join(TARGET, 'test/event-store/follower-process.js');
+  return join(TARGET, entry.replace(/\.ts$/, '.js'));
 }
 
 const filesOf = (folder: string): readonly string[] =>
