@@ -1,3 +1,4 @@
+import { cancelCommands } from '../dispatch/cancel-commands.ts';
 import { Dispatcher } from '../dispatch/dispatcher.ts';
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import type { Transport } from '../messaging/transport.ts';
@@ -30,6 +31,7 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
     await Promise.all([
       projector.run(signal),
       dispatcher.run(signal),
+      cancelCommands({ ...core, door, clock: () => new Date() }).run(signal),
       watchLog(core, { relay: dispatcher.relay, mirror }, signal),
       mirror?.run(signal),
     ]);

@@ -40,8 +40,8 @@ export class ReceiveDeliveryHandler implements ICommandHandler<ReceiveDelivery, 
   constructor(@Inject(DeliveryLog) private readonly log: DeliveryLog) {}
 
   execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
-    const { row, jobs } = deliveryRows(delivery);
-    return this.log.accept(row, jobs);
+    const { row, events } = deliveryRows(delivery);
+    return this.log.accept(row, events);
   }
 }
 

@@ -227,7 +227,7 @@ describe('the other hosts', () => {
       },
     ],
   ] as const)('say no membership, so %s goes by the list of the source', (host, event, payload) => {
-    const { facts } = providerOf(host).read(event, payload as never);
+    const { facts } = providerOf(host).read(event, payload);
     const given = { ...facts[0]!, provider: host, source: 's', deliveryId: 'd' };
     expect(given).toMatchObject({
       event: 'pull_request_comment',

@@ -55,8 +55,8 @@ function delivery(change: Partial<ReceivedDelivery> = {}): ReceivedDelivery {
 }
 
 const accept = (given: ReceivedDelivery): Promise<DeliveryReceipt> => {
-  const { row, jobs } = deliveryRows(given);
-  return log.accept(row, jobs);
+  const { row, events } = deliveryRows(given);
+  return log.accept(row, events);
 };
 
 const counts = async () => {
@@ -136,9 +136,9 @@ describe('a delivery', () => {
   });
 
   test('whose answer was lost is new when the same call is sent again', async () => {
-    const { row, jobs } = deliveryRows(delivery());
-    const first = await log.accept(row, jobs);
-    expect(await log.accept(row, jobs)).toEqual(first);
+    const { row, events } = deliveryRows(delivery());
+    const first = await log.accept(row, events);
+    expect(await log.accept(row, events)).toEqual(first);
   });
 
   test('with several triggers starts one job for each', async () => {

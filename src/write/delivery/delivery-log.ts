@@ -7,9 +7,9 @@ import type { Logger } from '../../platform/logger.ts';
 import { sql } from '../../platform/sql.ts';
 import type { DeliveryReceipt, DeliveryRefusal } from '../door.ts';
 import { Rejected } from '../rejected.ts';
-import type { DeliveryRow, JobRow } from './delivery-rows.ts';
+import type { DeliveryRow, FirstEventRow } from './delivery-rows.ts';
 
-type Item = Readonly<{ delivery: DeliveryRow; jobs: readonly JobRow[] }>;
+type Item = Readonly<{ delivery: DeliveryRow; events: readonly FirstEventRow[] }>;
 
 type AnswerRow = {
   status: DeliveryReceipt['status'];
@@ -18,7 +18,7 @@ type AnswerRow = {
 };
 
 /**
- * The delivery log in Postgres: a delivery's row and the `JobRequested` of each of its jobs are stored in one
+ * The delivery log in Postgres: a delivery's row and the events that it brings are stored in one
  * transaction, or neither is. Deliveries that arrive together share a transaction.
  */
 export class DeliveryLog {
@@ -28,7 +28,7 @@ export class DeliveryLog {
     private readonly options: Readonly<{
       databaseUrl: string;
       logger: Logger;
-      /** Told of each delivery that requests jobs, so that they need not wait for the next poll. */
+      /** Told of each delivery that brings events, so that they need not wait for the next poll. */
       hints?: Pick<LogHints, 'announce'>;
       deadlineMs?: number;
     }>,
@@ -41,9 +41,9 @@ export class DeliveryLog {
         `${source}\n${key}`,
         `${source}\n${hash.toString('hex')}`,
       ],
-      sizeOf: ({ delivery, jobs }) => ({
-        rows: 1 + jobs.length,
-        bytes: delivery.body.length + delivery.triggers.length * (1 + jobs.length),
+      sizeOf: ({ delivery, events }) => ({
+        rows: 1 + events.length,
+        bytes: delivery.body.length + delivery.triggers.length * (1 + events.length),
       }),
     });
   }
@@ -52,11 +52,11 @@ export class DeliveryLog {
    * Resolves when it is durable. Rejects with `AppendUncertain` when Postgres does not answer in time, and with
    * `Rejected<DeliveryRefusal>` when it will never take this delivery.
    */
-  async accept(delivery: DeliveryRow, jobs: readonly JobRow[]): Promise<DeliveryReceipt> {
-    const receipt = await this.lane.submit({ delivery, jobs }).catch((error: unknown) => {
+  async accept(delivery: DeliveryRow, events: readonly FirstEventRow[]): Promise<DeliveryReceipt> {
+    const receipt = await this.lane.submit({ delivery, events }).catch((error: unknown) => {
       throw isRefusedData(error) ? refused(error) : error;
     });
-    if (receipt.status === 'new' && jobs.length > 0) this.options.hints?.announce();
+    if (receipt.status === 'new' && events.length > 0) this.options.hints?.announce();
     return receipt;
   }
 
@@ -74,7 +74,9 @@ async function acceptDeliveries(
   items: readonly Item[],
 ): Promise<readonly DeliveryReceipt[]> {
   const d = items.map(({ delivery }) => delivery);
-  const e = items.flatMap(({ jobs }, index) => jobs.map((job) => ({ ...job, of: index + 1 })));
+  const e = items.flatMap(({ events }, index) =>
+    events.map((event) => ({ ...event, of: index + 1 })),
+  );
   const { text, json, bytea, uuid, bool, int4, timestamptz } = binaryArray;
   const rows = await connection.query<AnswerRow>(sql`
     select status, id, jobs from ingress.accept_deliveries(
@@ -96,7 +98,7 @@ async function acceptDeliveries(
       ${json(d.map(({ headers }) => headers))}::json[],
       ${bytea(d.map(({ body }) => body))}::bytea[],
       ${int4(e.map(({ of }) => of))}::integer[],
-      ${text(e.map(({ jobId }) => jobId))}::text[],
+      ${text(e.map(({ streamId }) => streamId))}::text[],
       ${uuid(e.map(({ eventId }) => eventId))}::uuid[],
       ${text(e.map(({ type }) => type))}::text[],
       ${timestamptz(e.map(({ at }) => at))}::timestamptz[],

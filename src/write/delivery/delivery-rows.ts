@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 
+import { signalOf } from '../../events/command-signal.ts';
 import type { JobEvent } from '../../events/job.ts';
+import type { SignalEvent } from '../../events/signal.ts';
 import { derivedId, newId } from '../../platform/ids.ts';
 import type { ReceivedDelivery } from '../door.ts';
 import { job } from '../job/decider.ts';
@@ -17,11 +19,11 @@ export type DeliveryRow = Readonly<
   }
 >;
 
-/** The event that requests a job, as it is stored. */
-export type JobRow = Readonly<{
-  jobId: string;
+/** An event that a delivery brings, the first of its stream, as it is stored. */
+export type FirstEventRow = Readonly<{
+  streamId: string;
   eventId: string;
-  type: JobEvent['type'];
+  type: (JobEvent | SignalEvent)['type'];
   at: Date;
   data: string;
   metadata: string;
@@ -49,18 +51,18 @@ export function deliveredJobs(
   }));
 }
 
-/** What to store for a delivery: its row, and one event for each job that its rules request. */
+/** What to store for a delivery: its row, and one event for each job that its rules request and each command it gives. */
 export function deliveryRows(
   delivery: ReceivedDelivery,
-): Readonly<{ row: DeliveryRow; jobs: readonly JobRow[] }> {
+): Readonly<{ row: DeliveryRow; events: readonly FirstEventRow[] }> {
   const id = newId();
   const { receivedAt: at } = delivery;
-  const jobs = delivery.jobs.flatMap(({ trigger, planned }): JobRow[] => {
+  const requests = delivery.jobs.flatMap(({ trigger, planned }): FirstEventRow[] => {
     const jobId = deliveredJobId(delivery, planned.workflow, delivery.triggers.indexOf(trigger));
     const data = { ...planned, trigger, input: null, deliveryId: id };
     const events = job.decide(job.initialState, { type: 'RequestJob', at, data });
     return events.map((event) => ({
-      jobId,
+      streamId: jobId,
       eventId: derivedId(jobId, event.type),
       type: event.type,
       at: event.at,
@@ -69,7 +71,7 @@ export function deliveryRows(
     }));
   });
   return {
-    jobs,
+    events: [...requests, ...commandRows(delivery, id)],
     row: {
       ...delivery,
       id,
@@ -80,4 +82,27 @@ export function deliveryRows(
       headers: JSON.stringify(delivery.headers),
     },
   };
+}
+
+/** A command has its id from the delivery, as the jobs have theirs. */
+function commandRows(
+  { source, key, triggers, receivedAt }: ReceivedDelivery,
+  id: string,
+): readonly FirstEventRow[] {
+  return triggers.flatMap((trigger, index): FirstEventRow[] => {
+    const data = signalOf(trigger);
+    if (data === null) return [];
+    const streamId = derivedId('command', source, key, String(index));
+    const type = 'SignalReceived';
+    return [
+      {
+        streamId,
+        eventId: derivedId(streamId, type),
+        type,
+        at: receivedAt,
+        data: JSON.stringify(data),
+        metadata: JSON.stringify({ causationId: id, correlationId: id }),
+      },
+    ];
+  });
 }
