@@ -69,16 +69,20 @@ type Change = Partial<Omit<JobView, 'id' | 'version' | 'position' | 'updatedAt'>
  * subscriptions and time travel all use it, so they cannot differ. The first event of a job is its request.
  */
 export function evolveJobView(view: JobView | null, event: Recorded<JobEvent>): JobView {
-  const before = view ?? emptyView(event);
+  const own = view ? { ...view } : emptyView(event);
+  advanceJobView(own, event);
+  return own;
+}
+
+/** The same on a view that nobody else has, which is changed: many events of one job need one copy. */
+export function advanceJobView(own: JobView, event: Recorded<JobEvent>): void {
   // TypeScript cannot see that `CHANGES[event.type]` takes exactly `event`; the type of `CHANGES` guarantees it.
   const change = CHANGES[event.type] as (view: JobView, event: Recorded<JobEvent>) => Change;
-  return {
-    ...before,
-    ...change(before, event),
+  Object.assign(own, change(own, event), {
     updatedAt: event.at.toISOString(),
     version: event.version,
     position: String(event.position),
-  };
+  });
 }
 
 const IDLE = { waitingFor: null, nextAttemptAt: null, workerId: null } as const;

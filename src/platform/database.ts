@@ -2,6 +2,7 @@ import { type ClientBase, type ClientConfig, Pool } from 'pg';
 
 import type { Logger } from './logger.ts';
 import type { Statement } from './sql.ts';
+import { columnTypes } from './timestamps.ts';
 
 export type Row = Record<string, unknown>;
 
@@ -75,6 +76,7 @@ export function connectionOptions(url: string, applicationName: string): ClientC
     application_name: `jobledger ${applicationName}`,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
+    types: columnTypes,
   };
 }
 

@@ -1,9 +1,10 @@
 import { binaryArray } from '../event-store/binary-array.ts';
 import type { Recorded } from '../events/event.ts';
-import { JOB_EVENT_TYPES, type JobView, type StepView, evolveJobView } from '../events/job-view.ts';
+import { JOB_EVENT_TYPES, type JobView, type StepView } from '../events/job-view.ts';
 import type { JobEvent } from '../events/job.ts';
 import type { Statement } from '../platform/sql.ts';
-import { type Loaded, type Table, type TableNames, projection, text } from './projection.ts';
+import { type Change, foldJobs } from './jobs-fold.ts';
+import { type Table, type TableNames, projection, text } from './projection.ts';
 import { type Columns, upsert } from './upsert.ts';
 
 const jobTable: Table = {
@@ -75,85 +76,13 @@ export const jobs = projection<JobEvent>({
     ...loadSteps(retried(page), tables),
   }),
   write(page, loaded, tables) {
-    const changes = [...fold(page, loaded).values()];
+    const changes = [...foldJobs(page, loaded).values()];
     return [
       ...dropSteps(changes, tables),
       upsertJobs(changes, tables),
       ...insertSteps(changes, tables),
     ];
   },
-});
-
-/** A job on its way through a page. */
-type Change = {
-  view: JobView;
-  /** The place of each of `view.steps`: the version of the event that ended it. */
-  ordinals: number[];
-  /** The job's version before the page. */
-  since: number;
-  /** The places of steps that were there before the page and are gone. */
-  dropped: number[];
-};
-
-/** The steps of a job are loaded only where a retry may drop some: the others just gain new ones. */
-function fold(page: readonly Recorded<JobEvent>[], loaded: Loaded): ReadonlyMap<string, Change> {
-  const before = loadedChanges(loaded);
-  const changes = new Map<string, Change>();
-  for (const event of page) {
-    const change = changes.get(event.streamId) ?? before.get(event.streamId);
-    changes.set(event.streamId, change ? advance(change, event) : begin(event));
-  }
-  return changes;
-}
-
-function begin(event: Recorded<JobEvent>): Change {
-  if (event.version !== 1) {
-    throw new Error(
-      `Job ${event.streamId} has no row, but its event at position ${String(event.position)} is version ${String(event.version)}: rebuild the projection`,
-    );
-  }
-  return { view: evolveJobView(null, event), ordinals: [], since: 0, dropped: [] };
-}
-
-function advance(change: Change, event: Recorded<JobEvent>): Change {
-  const { steps } = change.view;
-  change.view = evolveJobView(change.view, event);
-  if (change.view.steps === steps) return change;
-  const ordinals = new Map(steps.map((step, index) => [step, change.ordinals[index] ?? 0]));
-  change.ordinals = change.view.steps.map((step) => ordinals.get(step) ?? event.version);
-  const kept = new Set(change.ordinals);
-  change.dropped.push(
-    ...[...ordinals.values()].filter((place) => place <= change.since && !kept.has(place)),
-  );
-  return change;
-}
-
-function loadedChanges({ views = [], steps = [] }: Loaded): ReadonlyMap<string, Change> {
-  const changes = new Map<string, Change>();
-  for (const row of views) {
-    const view = row['view'] as JobView;
-    changes.set(view.id, { view, ordinals: [], since: view.version, dropped: [] });
-  }
-  for (const row of steps as readonly KeptStep[]) {
-    const change = changes.get(row.job_id);
-    if (!change) continue;
-    change.ordinals.push(row.ordinal);
-    change.view = { ...change.view, steps: [...change.view.steps, keptStep(row)] };
-  }
-  return changes;
-}
-
-type KeptStep = Readonly<{ job_id: string; ordinal: number } & Pick<StepView, 'name' | 'status'>>;
-
-/** Only its name and status matter to the fold: its row stays as it is, or goes. */
-const keptStep = ({ name, status }: KeptStep): StepView => ({
-  name,
-  status,
-  attempt: 0,
-  startedAt: '',
-  finishedAt: '',
-  output: null,
-  error: null,
 });
 
 const startsBefore = (page: readonly Recorded<JobEvent>[]): readonly string[] => {

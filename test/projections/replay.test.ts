@@ -106,6 +106,6 @@ describe('replay equals live', () => {
     for (const happened of fc.sample(histories(4, 40), 300)) {
       for (const { events } of happened) for (const { type } of events) types.add(type);
     }
-    expect(types.size).toBe(12);
+    expect(types.size).toBe(13);
   });
 });
