@@ -1,3 +1,4 @@
+import { isSilent, silenceOf } from '../ingress/upkeep/silence.ts';
 import { type Config } from '../platform/config.ts';
 import { Database, type Queryable } from '../platform/database.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -85,6 +86,7 @@ async function checkDatabase(config: Config): Promise<readonly Check[]> {
       await checkClock(database),
       ...(await checkLags(database)),
       await checkWorkers(database, config),
+      ...(await checkSilences(database, config)),
     ];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -169,6 +171,31 @@ async function checkWorkers(database: Queryable, { leaseMs }: Config): Promise<C
   return workers === 0 && waiting > 0
     ? fail('leases', state, 'run "jobledger worker"')
     : ok('leases', state);
+}
+
+async function checkSilences(database: Queryable, { sources }: Config): Promise<readonly Check[]> {
+  const now = new Date();
+  const silences = await Promise.all(sources.map(({ name }) => silenceOf(database, name, now)));
+  return silences.map((silence) => {
+    const label = `source ${silence.source}`;
+    if (silence.lastAt === null) return ok(label, 'nothing has come yet');
+    const since = `the last delivery came ${duration(silence.silentMs)} ago`;
+    return isSilent(silence)
+      ? warn(
+          label,
+          `${since}, and ${String(silence.usual)} usually come in such a stretch of the week`,
+          `see at the host whether the hook is still there and active, and what its last deliveries were answered; "jobledger webhooks listen --source ${silence.source}" waits for the next one`,
+        )
+      : ok(label, silence.usual === null ? `${since}; too new to say what is usual` : since);
+  });
+}
+
+function duration(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 120) return `${String(minutes)} minute(s)`;
+  return minutes < 2880
+    ? `${String(Math.floor(minutes / 60))} hours`
+    : `${String(Math.floor(minutes / 1440))} days`;
 }
 
 async function checkBroker({ rabbitmqUrl }: Config): Promise<Check> {

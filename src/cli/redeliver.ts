@@ -10,6 +10,7 @@ import { runningStart } from '../platform/running-start.ts';
 import { rereader } from '../processes/delivery-desk.ts';
 import { CannotRun, catalogOf } from '../processes/run-role.ts';
 import { sampleSource } from '../processes/sample-source.ts';
+import type { DeliveryFilter } from '../read/deliveries.ts';
 import { redeliverablePages } from '../read/redeliverable.ts';
 import { type Door, Redeliver } from '../write/door.ts';
 import { Rejected } from '../write/rejected.ts';
@@ -95,14 +96,9 @@ async function many(
   { failed = false, dryRun = false, yes = false, json = false, ...range }: Options,
   redeliver: Redelivering,
 ): Promise<void> {
-  const filter = filterOf(range);
-  if (!failed && Object.values(filter).every((each) => each === null)) {
-    throw new Usage('Give the id of a delivery, or say which: --failed, --from, --source …');
-  }
   const isTrial = dryRun || !yes;
   const pages = redeliverablePages(database, {
-    // What comes meanwhile is none of those that were meant.
-    filter: { ...filter, receivedBefore: filter.receivedBefore ?? new Date() },
+    filter: chosenBy(range, failed),
     onlyFailed: failed,
     size: PAGE,
   });
@@ -117,6 +113,15 @@ async function many(
     say('Nothing was done: add --yes to do it, or --dry-run to only see it.');
     process.exitCode = 2;
   }
+}
+
+function chosenBy(range: RangeOptions, failed: boolean): DeliveryFilter {
+  const filter = filterOf(range);
+  if (!failed && Object.values(filter).every((each) => each === null)) {
+    throw new Usage('Give the id of a delivery, or say which: --failed, --from, --source …');
+  }
+  // What comes meanwhile is none of those that were meant.
+  return { ...filter, receivedBefore: filter.receivedBefore ?? new Date() };
 }
 
 /** Ctrl-C ends it with the page at hand; what was done is counted. */

@@ -42,6 +42,17 @@ export type Config = Readonly<{
   /** Seals what names a person; null: it is stored as it is. */
   privacyKey: string | null;
   sources: readonly WebhookSource[];
+  /** What is kept of deliveries where their source says nothing else. */
+  deliveries: Readonly<{
+    /** null: for ever. */
+    keepDays: number | null;
+    /** Bodies of one source, as they are stored; null: however much. */
+    keepMegabytes: number | null;
+    /** For so long a delivery is known to have come, also without its body. */
+    rememberDays: number;
+  }>;
+  /** How often the hosts are asked for what did not arrive; 0: never. */
+  reconcileEverySeconds: number;
 }>;
 
 /** All mistakes of the environment at once; secrets are never in the message. */
@@ -123,6 +134,10 @@ const Environment = z.object({
     .regex(/^esdb(?:\+discover)?:\/\/./, 'must begin with esdb:// or esdb+discover://')
     .nullable()
     .default(null),
+  DELIVERY_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
+  DELIVERY_KEEP_MEGABYTES: z.coerce.number().int().min(1).max(1e9).nullable().default(null),
+  DELIVERY_REMEMBER_DAYS: integer(30, 36_500, 90),
+  RECONCILE_EVERY_SECONDS: integer(0, 86_400, 300),
   JOB_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
   PRIVACY_KEY: z.string().min(32, 'must have 32 characters or more').nullable().default(null),
 });
@@ -174,5 +189,11 @@ export function readConfig(env: Env = process.env): Config {
     jobKeepDays: e.JOB_KEEP_DAYS,
     privacyKey: e.PRIVACY_KEY,
     sources,
+    deliveries: {
+      keepDays: e.DELIVERY_KEEP_DAYS,
+      keepMegabytes: e.DELIVERY_KEEP_MEGABYTES,
+      rememberDays: e.DELIVERY_REMEMBER_DAYS,
+    },
+    reconcileEverySeconds: e.RECONCILE_EVERY_SECONDS,
   });
 }

@@ -76,6 +76,41 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly sourceSilenceSeconds = new Gauge({
+    name: 'jobledger_source_silence_seconds',
+    help: 'Since the last authentic delivery of a source. Told by the projector that leads.',
+    labelNames: ['source'] as const,
+    registers: [this.registry],
+  });
+
+  readonly sourceSilenceRatio = new Gauge({
+    name: 'jobledger_source_silence_ratio',
+    help: 'How many deliveries of the source usually come at this time of the week in a stretch as long as the silence: 10 and more is an alarm.',
+    labelNames: ['source'] as const,
+    registers: [this.registry],
+  });
+
+  readonly deliveriesRemoved = new Counter({
+    name: 'jobledger_deliveries_removed_total',
+    help: 'What retention has removed of the delivery log: bodies, and whole rows later.',
+    labelNames: ['what'] as const,
+    registers: [this.registry],
+  });
+
+  readonly reconciled = new Counter({
+    name: 'jobledger_reconciled_total',
+    help: 'What had not arrived: deliveries that a host was asked to send again, and jobs for heads that nobody had told of.',
+    labelNames: ['source', 'what'] as const,
+    registers: [this.registry],
+  });
+
+  readonly reconcileFailures = new Counter({
+    name: 'jobledger_reconcile_failures_total',
+    help: 'Requests to a host, to see what had not arrived, that it refused or did not answer.',
+    labelNames: ['source'] as const,
+    registers: [this.registry],
+  });
+
   readonly subscriptions = new Gauge({
     name: 'jobledger_subscriptions',
     help: 'Subscriptions of the API that are open.',

@@ -28,6 +28,10 @@ export type WebhookSource = Readonly<{
   ownAccounts?: readonly string[] | undefined;
   /** Logins that may give commands in comments, beside those who the host says are members of the repository. */
   commandAuthors?: readonly string[] | undefined;
+  /** How long the bodies of its deliveries are kept; without it, as `DELIVERY_KEEP_DAYS` says. */
+  keepDays?: number | undefined;
+  /** How much of them is kept; without it, as `DELIVERY_KEEP_MEGABYTES` says. */
+  keepMegabytes?: number | undefined;
   /** Which facts of its deliveries may start jobs, beside `repositories`; without it, all. */
   filters?: SourceFilters | undefined;
 }>;
@@ -88,6 +92,8 @@ const FileOfSources = z.array(
       .optional(),
     ownAccounts: z.array(z.string().min(1)).optional(),
     commandAuthors: z.array(z.string().min(1)).optional(),
+    keepDays: z.int().min(1).max(36_500).optional(),
+    keepMegabytes: z.int().min(1).optional(),
     filters: z
       .strictObject({ only: Filter.exactOptional(), except: Filter.exactOptional() })
       .optional(),
@@ -193,6 +199,8 @@ function fromFile(
     allowedIps: source.allowedIps ?? null,
     ownAccounts: source.ownAccounts,
     commandAuthors: source.commandAuthors,
+    keepDays: source.keepDays,
+    keepMegabytes: source.keepMegabytes,
     filters: source.filters,
   }));
 }

@@ -4,6 +4,7 @@ import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { Projector } from '../projections/projector.ts';
 import type { Core } from './core.ts';
+import { deliveryUpkeep } from './delivery-upkeep.ts';
 import { openDoor } from './door.ts';
 import { openMirror } from './mirror.ts';
 import { watchLog } from './watch-log.ts';
@@ -32,6 +33,7 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
       projector.run(signal),
       dispatcher.run(signal),
       cancelCommands({ ...core, door, clock: () => new Date() }).run(signal),
+      deliveryUpkeep(core, signal),
       watchLog(core, { relay: dispatcher.relay, mirror }, signal),
       mirror?.run(signal),
     ]);

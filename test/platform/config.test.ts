@@ -47,6 +47,8 @@ test('an empty environment has the defaults of the contract', () => {
     apiKeys: [],
     otlpEndpoint: null,
     eventStoreDbUrl: null,
+    deliveries: { keepDays: null, keepMegabytes: null, rememberDays: 90 },
+    reconcileEverySeconds: 300,
     jobKeepDays: null,
     privacyKey: null,
     sources: [],
