@@ -1,6 +1,7 @@
 import type { Event, Recorded } from '../events/event.ts';
 import type { Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { Statement } from '../platform/sql.ts';
 import { type EncodedAppend, encodeAppend, hasRepeatedId } from './append-command.ts';
 import { appendBatch } from './append-sql.ts';
 import {
@@ -14,7 +15,10 @@ import { Lane, type LaneOptions } from './lane.ts';
 import type { LogHints } from './log-hints.ts';
 import {
   type StoredRow,
+  archivedUpToStatement,
   headStatement,
+  isWholeLog,
+  isWholeStream,
   logStatement,
   recorded,
   streamStatement,
@@ -38,9 +42,14 @@ export function appendLane(
   });
 }
 
-/** The log in Postgres. Appends go through a lane, reads through the pool. */
+/**
+ * The log in Postgres. Appends go through a lane, reads through the pool: from log.events, and from the archive too
+ * where that shows that some is missing.
+ */
 export class PostgresEventStore extends EventStore {
   private readonly upcasters: Upcasters;
+  /** As far as it was seen that events are archived: pages before it are read with them at once. */
+  private archivedUpTo = 0n;
 
   constructor(
     private readonly parts: Readonly<{
@@ -77,13 +86,30 @@ export class PostgresEventStore extends EventStore {
     streamId: string,
     range: StreamRange = {},
   ): Promise<readonly Recorded<E>[]> {
-    const rows = await this.parts.database.query<StoredRow>(streamStatement(streamId, range));
+    let rows = await this.query(streamStatement(streamId, range, 'present'));
+    if (!isWholeStream(rows, range)) {
+      rows = await this.query(streamStatement(streamId, range, 'all'));
+    }
     return rows.map((row) => recorded<E>(row, this.upcasters));
   }
 
   async readAll<E extends Event = Event>(range: LogRange): Promise<readonly Recorded<E>[]> {
-    const rows = await this.parts.database.query<StoredRow>(logStatement(range));
+    const rows = (await this.presentPage(range)) ?? (await this.query(logStatement(range, 'all')));
     return rows.map((row) => recorded<E>(row, this.upcasters));
+  }
+
+  /** The page from what is not archived, if it is whole so; of some types, nobody can tell. */
+  private async presentPage(range: LogRange): Promise<readonly StoredRow[] | null> {
+    if (range.types !== undefined || range.after < this.archivedUpTo) return null;
+    const rows = await this.query(logStatement(range, 'present'));
+    if (isWholeLog(rows, range)) return rows;
+    const [archived] = await this.parts.database.query<{ position: string }>(archivedUpToStatement);
+    this.archivedUpTo = BigInt(archived?.position ?? 0);
+    return null;
+  }
+
+  private query(statement: Statement): Promise<readonly StoredRow[]> {
+    return this.parts.database.query<StoredRow>(statement);
   }
 
   async head(): Promise<bigint> {

@@ -19,27 +19,58 @@ export type StoredRow = {
 const LAST_VERSION = 2 ** 31 - 1;
 const LAST_POSITION = 2n ** 63n - 1n;
 
-export function streamStatement(streamId: string, range: StreamRange): Statement {
+/** `present`: what has not been archived, which is mostly all that is wanted. `all`: the archive too. */
+export type Extent = 'present' | 'all';
+
+const TABLE: Readonly<Record<Extent, Statement>> = {
+  present: sql`log.events`,
+  all: sql`log.all_events`,
+};
+
+export function streamStatement(streamId: string, range: StreamRange, extent: Extent): Statement {
   const { from = 1, to = LAST_VERSION, limit = null, backwards = false } = range;
   return backwards
     ? sql`
-      select * from log.events
+      select * from ${TABLE[extent]}
       where stream_id = ${streamId} and version between ${from} and ${to}
       order by version desc limit ${limit}`
     : sql`
-      select * from log.events
+      select * from ${TABLE[extent]}
       where stream_id = ${streamId} and version between ${from} and ${to}
       order by version limit ${limit}`;
 }
 
-export function logStatement({ after, upTo = LAST_POSITION, limit, types }: LogRange): Statement {
+/**
+ * Whether rows of the present are all that the range holds. The archive takes streams from their beginning, and never
+ * the last event of one; so what is missing is missing at the lower end.
+ */
+export function isWholeStream(rows: readonly StoredRow[], range: StreamRange): boolean {
+  const { from = 1, limit, backwards = false } = range;
+  const lowest = backwards ? rows.at(-1) : rows[0];
+  return lowest?.version === from || (backwards && rows.length > 0 && rows.length === limit);
+}
+
+/** The same for a range of the log: positions are dense, and the last of all is never archived. */
+export function isWholeLog(rows: readonly StoredRow[], { after, upTo, limit }: LogRange): boolean {
+  const last = BigInt(rows.at(-1)?.position ?? after);
+  if (last - after !== BigInt(rows.length)) return false;
+  return upTo === undefined || last >= upTo || rows.length === limit;
+}
+
+export const archivedUpToStatement = sql`
+  select coalesce(max(position), 0)::text as position from archive.events`;
+
+export function logStatement(
+  { after, upTo = LAST_POSITION, limit, types }: LogRange,
+  extent: Extent,
+): Statement {
   return types === undefined
     ? sql`
-      select * from log.events
+      select * from ${TABLE[extent]}
       where position > ${String(after)} and position <= ${String(upTo)}
       order by position limit ${limit}`
     : sql`
-      select * from log.events
+      select * from ${TABLE[extent]}
       where position > ${String(after)} and position <= ${String(upTo)} and type = any (${types})
       order by position limit ${limit}`;
 }

@@ -66,7 +66,7 @@ export class ReadSide {
 
   private async event(id: string): Promise<object | null> {
     const [row] = await this.database.query<{ position: string }>(
-      sql`select position::text as position from log.events where event_id::text = ${id}`,
+      sql`select position::text as position from log.all_events where event_id::text = ${id}`,
     );
     if (row === undefined) return null;
     const [event] = await this.store.readAll({ after: BigInt(row.position) - 1n, limit: 1 });
