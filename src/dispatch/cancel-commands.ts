@@ -108,7 +108,7 @@ async function openJobs(
 ): Promise<readonly string[]> {
   const rows = await transaction.query<{ job_id: string }>(sql`
     select job.job_id from dispatch.jobs as job
-    join log.events as request on request.stream_id = job.job_id and request.version = 1
+    join log.all_events as request on request.stream_id = job.job_id and request.version = 1
     where job.repository = ${`${source}/${repository}`} and job.requested_position < ${before}
       and request.data -> 'trigger' -> 'pullRequest' ->> 'number' = ${String(pullRequest)}
     order by job.requested_position`);

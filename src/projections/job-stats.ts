@@ -34,7 +34,7 @@ export const jobStats = projection<Counted>({
     if (ids.length === 0) return {};
     // The workflow stands in the job's first event. It is not taken out in SQL: `->` fails on a NUL anywhere in it.
     const select = `
-      select stream_id, data from log.events where stream_id = any ($1::text[]) and version = 1`;
+      select stream_id, data from log.all_events where stream_id = any ($1::text[]) and version = 1`;
     return { requests: { text: select, values: [binaryArray.text([...new Set(ids)])] } };
   },
   write(page, loaded, tables) {
