@@ -7,7 +7,13 @@ import { inParallel } from './in-parallel.ts';
 /** Enough to fill the append lane's batches, and few enough to leave room for others. */
 const PARALLEL_COMMANDS = 32;
 
-export type Order = Readonly<{ jobId: string; command: JobCommand; commandId: string }>;
+export type Order = Readonly<{
+  jobId: string;
+  command: JobCommand;
+  commandId: string;
+  /** Only while the job is where the tables say. */
+  expectedVersion?: number;
+}>;
 
 export type OrderParts = Readonly<{ door: Door; counts: DispatchCounts }>;
 
@@ -20,10 +26,10 @@ export async function carryOut(
   { door, counts }: OrderParts,
 ): Promise<number> {
   let effective = 0;
-  await inParallel(orders, PARALLEL_COMMANDS, async ({ jobId, command, commandId }) => {
+  await inParallel(orders, PARALLEL_COMMANDS, async ({ jobId, command, ...options }) => {
     try {
       const { events } = await door.execute(
-        new DecideJob(jobId, command, { commandId, actor: 'dispatcher' }),
+        new DecideJob(jobId, command, { ...options, actor: 'dispatcher' }),
       );
       if (events.length > 0) effective++;
     } catch (error) {

@@ -103,7 +103,8 @@ export async function resetDispatch(database: Pick<Database, 'transaction'>): Pr
     // The checkpoint is locked before any of the tables, as a page does.
     await transaction.query(sql`select 1 from log.followers where name = ${DISPATCH} for update`);
     await transaction.query(sql`
-      truncate dispatch.jobs, dispatch.waits, dispatch.signals, dispatch.used_signals`);
+      truncate dispatch.jobs, dispatch.waits, dispatch.signals, dispatch.used_signals,
+        dispatch.bursts, dispatch.rate_starts`);
     await transaction.query(sql`
       update log.followers set position = 0, epoch = epoch + 1, updated_at = clock_timestamp()
       where name = ${DISPATCH}`);

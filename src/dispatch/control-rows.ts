@@ -1,4 +1,4 @@
-import type { Concurrency } from '../events/job.ts';
+import type { Concurrency, RateLimit } from '../events/job.ts';
 import type { Opening, Phase } from './job-fold.ts';
 import { storable, storableTime } from './storable.ts';
 
@@ -10,6 +10,13 @@ export type OpeningRow = Readonly<{
   line_position: string;
   key: string | null;
   strategy: Concurrency['strategy'] | null;
+  limit: number | null;
+  replaceable: boolean;
+  rate: 'waiting' | 'begun' | null;
+  rate_key: string | null;
+  rate_limit: number | null;
+  rate_per_ms: number | null;
+  deadline: string | null;
 }>;
 
 export type PhaseRow = Readonly<{
@@ -28,14 +35,45 @@ export type PhaseRow = Readonly<{
 }>;
 
 /** The columns of `dispatch.jobs` that an opening fills. */
-export const openingRow = ({ concurrency, ...opening }: Opening): OpeningRow => ({
+export const openingRow = (
+  { concurrency, rateLimit, ...opening }: Opening,
+  hasBegun: boolean,
+): OpeningRow => ({
   workflow: storable(opening.workflow),
   repository: opening.repository === null ? null : storable(opening.repository),
   priority: opening.priority,
   requested_position: String(opening.requestedPosition),
   line_position: String(opening.linePosition),
-  key: concurrency === null ? null : storable(concurrency.key),
-  strategy: concurrency?.strategy ?? null,
+  replaceable: concurrency?.strategy === 'debounce' && !hasBegun && !opening.isRetried,
+  ...lineColumns(concurrency),
+  rate: rateLimit === null ? null : hasBegun ? 'begun' : 'waiting',
+  ...rateColumns(rateLimit),
+  deadline: opening.deadline === null ? null : storableTime(opening.deadline),
+});
+
+const lineColumns = (
+  concurrency: Concurrency | null,
+): Pick<OpeningRow, 'key' | 'strategy' | 'limit'> =>
+  concurrency === null
+    ? { key: null, strategy: null, limit: null }
+    : {
+        key: storable(concurrency.key),
+        strategy: concurrency.strategy,
+        limit: limitOf(concurrency),
+      };
+
+/** How many jobs of its line may be open in front of those that wait; null: it never waits for others. */
+function limitOf(concurrency: Concurrency): number | null {
+  if (concurrency.strategy === 'limit') return concurrency.limit;
+  return concurrency.strategy === 'queue' ? 1 : null;
+}
+
+type RateColumns = Pick<OpeningRow, 'rate_key' | 'rate_limit' | 'rate_per_ms'>;
+
+export const rateColumns = (rateLimit: RateLimit | null): RateColumns => ({
+  rate_key: rateLimit === null ? null : storable(rateLimit.key),
+  rate_limit: rateLimit?.limit ?? null,
+  rate_per_ms: rateLimit?.perMs ?? null,
 });
 
 /** The columns of `dispatch.jobs` that follow from its phase. */

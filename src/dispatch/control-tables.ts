@@ -1,14 +1,12 @@
 import { CheckpointLost } from '../event-store/checkpoint.ts';
-import type { Recorded } from '../events/event.ts';
 import type { Concurrency } from '../events/job.ts';
-import type { SignalEvent } from '../events/signal.ts';
 import type { Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { openingRow, phaseRow } from './control-rows.ts';
+import { burstRows, signalRow, startRows, usedRows, waitRows } from './page-rows.ts';
 import type { FoldedPage } from './fold-page.ts';
 import type { Opening, Phase } from './job-fold.ts';
 import { DISPATCH } from './names.ts';
-import { storable } from './storable.ts';
 
 /** What a page has touched: which reactions have something to look at. */
 export type Touched = Readonly<{
@@ -24,8 +22,10 @@ export type Touched = Readonly<{
   timers: boolean;
   /** A job paused with a request. */
   requests: boolean;
-  /** A job of a line in which the newest supersedes came or went. */
+  /** A job of a line in which the newest takes the place of others came or went. */
   superseding: boolean;
+  /** Jobs wait for their rate. */
+  rates: boolean;
 }>;
 
 /** Where the follower stood before a page, and where it stands with it. */
@@ -41,31 +41,35 @@ export async function writePage(
   { epoch, from, to }: Step,
 ): Promise<Touched> {
   const changes = sortChanges(page.jobs);
-  const opened = changes.opened.map(({ jobId, opening, phase }) => ({
+  const opened = changes.opened.map(({ jobId, opening, phase, hasBegun }) => ({
     ...phaseRow(jobId, phase),
-    ...openingRow(opening),
+    ...openingRow(opening, hasBegun),
   }));
   const moved = changes.moved.map(({ jobId, phase }) => phaseRow(jobId, phase));
-  const [written] = await database.query<{ strategies: Concurrency['strategy'][] | null }>(sql`
+  const [written] = await database.query<{ touched: LineTag[] | null }>(sql`
     select dispatch.write_page(
       follower => ${DISPATCH}, term => ${String(epoch)},
       position_before => ${String(from)}, position_after => ${String(to)},
       ended => ${changes.ended}, opened => ${rows(opened)}, moved => ${rows(moved)},
       left_pause => ${changes.leftPause}, waits => ${rows(waitRows(changes.open))},
-      signals => ${rows(page.signals.map(signalRow))}, used => ${rows(usedRows(page.jobs))}
-    ) as strategies`);
-  const strategies = written?.strategies ?? null;
-  if (strategies === null) {
+      signals => ${rows(page.signals.map(signalRow))}, used => ${rows(usedRows(page.jobs))},
+      starts => ${rows(startRows(page.jobs))}, bursts => ${rows(burstRows(page.bursts))}
+    ) as touched`);
+  const lines = written?.touched ?? null;
+  if (lines === null) {
     throw new CheckpointLost(
       `${DISPATCH} no longer stands at ${String(from)} in epoch ${String(epoch)}`,
     );
   }
-  return touched(changes, page.signals, strategies);
+  return touched(changes, page.signals, lines);
 }
+
+/** The strategies of the lines that a page touched; `rate`: jobs wait for their rate. */
+type LineTag = Concurrency['strategy'] | 'rate';
 
 type Moved = Readonly<{ jobId: string; phase: Phase }>;
 type Changes = Readonly<{
-  opened: readonly (Moved & Readonly<{ opening: Opening }>)[];
+  opened: readonly (Moved & Readonly<{ opening: Opening; hasBegun: boolean }>)[];
   moved: readonly Moved[];
   /** All that stand open after the page: `opened` and `moved`. */
   open: readonly Moved[];
@@ -78,14 +82,14 @@ function sortChanges(jobs: FoldedPage['jobs']): Changes {
   const moved: Moved[] = [];
   const ended: string[] = [];
   const leftPause: string[] = [];
-  for (const [jobId, { opening, phase, leftPause: left }] of jobs) {
+  for (const [jobId, { opening, phase, hasBegun, leftPause: left }] of jobs) {
     if (phase === null) {
       ended.push(jobId);
       continue;
     }
     if (left) leftPause.push(jobId);
     if (opening === null) moved.push({ jobId, phase });
-    else opened.push({ jobId, opening, phase });
+    else opened.push({ jobId, opening, phase, hasBegun });
   }
   return { opened, moved, open: [...opened, ...moved], ended, leftPause };
 }
@@ -94,43 +98,26 @@ function sortChanges(jobs: FoldedPage['jobs']): Changes {
 const rows = (all: readonly object[]): string | null =>
   all.length === 0 ? null : JSON.stringify(all);
 
-const waitRows = (open: readonly Moved[]): readonly object[] =>
-  open.flatMap(({ jobId, phase: { wait } }) =>
-    (wait?.on ?? []).map(({ event, key }, ordinal) => ({
-      job_id: jobId,
-      ordinal,
-      event: storable(event),
-      key: key === null ? null : storable(key),
-    })),
-  );
-
-const signalRow = ({ streamId, position, data }: Recorded<SignalEvent>): object => ({
-  signal_id: streamId,
-  event: storable(data.event),
-  key: data.key === null ? null : storable(data.key),
-  position: String(position),
-});
-
-const usedRows = (jobs: FoldedPage['jobs']): readonly object[] =>
-  [...jobs].flatMap(([jobId, { phase, usedSignals }]) =>
-    phase === null ? [] : usedSignals.map((signalId) => ({ job_id: jobId, signal_id: signalId })),
-  );
-
 function touched(
-  { open, ended }: Changes,
+  { opened, open, ended }: Changes,
   signals: FoldedPage['signals'],
-  strategies: readonly Concurrency['strategy'][],
+  lines: readonly LineTag[],
 ): Touched {
   const phases = open.map(({ phase }) => phase);
   const has = (...names: readonly Phase['name'][]): boolean =>
     phases.some(({ name }) => names.includes(name));
   return {
-    ready: has('requested', 'resumed') || strategies.includes('queue'),
+    ready: has('requested', 'resumed') || lines.includes('queue') || lines.includes('limit'),
     taken: phases.filter(({ name }) => name === 'running').length,
     ended: ended.length > 0,
     waits: signals.length > 0 || has('paused'),
-    timers: has('retrying') || phases.some(({ wait }) => typeof wait?.until === 'string'),
+    timers:
+      has('retrying') ||
+      lines.includes('debounce') ||
+      opened.some(({ opening }) => opening.deadline !== null) ||
+      phases.some(({ wait }) => typeof wait?.until === 'string'),
     requests: phases.some(({ wait }) => Boolean(wait?.request)),
-    superseding: strategies.includes('supersede'),
+    superseding: lines.includes('supersede') || lines.includes('debounce'),
+    rates: lines.includes('rate'),
   };
 }

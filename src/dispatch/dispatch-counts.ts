@@ -7,6 +7,11 @@ export class DispatchCounts {
   superseded = 0;
   resumed = 0;
   timedOut = 0;
+  expired = 0;
+  /** Jobs that their rate let start. */
+  granted = 0;
+  /** Jobs that a schedule started. */
+  scheduled = 0;
   interrupted = 0;
   signals = 0;
   relayed = 0;

@@ -15,6 +15,7 @@ import { HintWindow } from './hint-window.ts';
 import { JobHints } from './job-hints.ts';
 import { Leases } from './leases.ts';
 import { DISPATCH } from './names.ts';
+import { RateLimits } from './rate-limits.ts';
 import { type Reaction, type Wake, react } from './reaction.ts';
 import { SignalConsumer } from './signal-consumer.ts';
 import { SignalMatching } from './signal-matching.ts';
@@ -58,11 +59,13 @@ export class Dispatcher {
     this.window = new HintWindow(clock);
     this.hints = new JobHints({ ...own, window: this.window });
     const hints = woken(this.hints);
+    const rates = woken(new RateLimits({ ...own, hintsWake: hints.wake }));
     this.reactions = {
       hints,
+      rates,
       superseding: woken(new Superseding(own)),
       waits: woken(new SignalMatching(own)),
-      timers: woken(new Timers({ ...own, hintsWake: hints.wake })),
+      timers: woken(new Timers({ ...own, hintsWake: hints.wake, ratesWake: rates.wake })),
       requests: woken(new WaitRequests(own)),
       leases: woken(new Leases(own)),
     };
@@ -109,10 +112,11 @@ export class Dispatcher {
   }
 
   private wake(touched: Touched): void {
-    const { hints, superseding, waits, timers, requests } = this.reactions;
+    const { hints, rates, superseding, waits, timers, requests } = this.reactions;
     this.window.taken(touched.taken);
     const hasRoom = this.hints.isFull && (touched.taken > 0 || touched.ended);
     if (touched.ready || hasRoom) hints.wake.announce();
+    if (touched.rates) rates.wake.announce();
     if (touched.superseding) superseding.wake.announce();
     if (touched.waits) waits.wake.announce();
     if (touched.timers) timers.wake.announce();
@@ -120,7 +124,7 @@ export class Dispatcher {
   }
 }
 
-type ReactionName = 'hints' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases';
+type ReactionName = 'hints' | 'rates' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases';
 
 const woken = (reaction: Reaction): WokenReaction => ({ reaction, wake: new LocalLogHints() });
 

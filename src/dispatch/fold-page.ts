@@ -1,5 +1,5 @@
 import type { Event, Recorded } from '../events/event.ts';
-import { type JobEvent, isJobEvent } from '../events/job.ts';
+import { FINAL_EVENTS, type JobEvent, isJobEvent } from '../events/job.ts';
 import type { SignalEvent } from '../events/signal.ts';
 import { inParallel } from './in-parallel.ts';
 import { type JobFold, UNKNOWN, foldJob } from './job-fold.ts';
@@ -26,6 +26,14 @@ export const DISPATCHED_TYPES = [
 export type FoldedPage = Readonly<{
   jobs: ReadonlyMap<string, JobFold>;
   signals: readonly Recorded<SignalEvent>[];
+  bursts: readonly BurstChange[];
+}>;
+
+/** In a burst of debounced jobs: another one came, or one began or ended. */
+export type BurstChange = Readonly<{
+  jobId: string;
+  at: Date;
+  request: Extract<JobEvent, { type: 'JobRequested' }>['data'] | null;
 }>;
 
 /** All events of a job before a version. */
@@ -44,8 +52,30 @@ export async function foldPage(
   for (const event of events) {
     jobs.set(event.streamId, foldJob(jobs.get(event.streamId) ?? UNKNOWN, event));
   }
-  return { jobs, signals: page.filter((event) => isSignal(event)) };
+  return {
+    jobs,
+    signals: page.filter((event) => isSignal(event)),
+    bursts: burstChanges(events),
+  };
 }
+
+/** In order; none unless a debounced job was requested, as that is rare and the others are many. */
+function burstChanges(events: readonly Recorded<JobEvent>[]): readonly BurstChange[] {
+  if (!events.some(isDebounced)) return [];
+  return events
+    .filter((event) => isDebounced(event) || OVER.has(event.type))
+    .map((event) => ({
+      jobId: event.streamId,
+      at: event.recordedAt,
+      request: event.type === 'JobRequested' ? event.data : null,
+    }));
+}
+
+const isDebounced = (event: JobEvent): boolean =>
+  event.type === 'JobRequested' && event.data.concurrency?.strategy === 'debounce';
+
+/** Of a job after which its burst waits no longer. */
+const OVER: ReadonlySet<string> = new Set(['JobStarted', ...FINAL_EVENTS]);
 
 async function readRetried(
   events: readonly Recorded<JobEvent>[],
@@ -61,7 +91,8 @@ async function readRetried(
   const jobs = new Map<string, JobFold>();
   await inParallel([...retried], PARALLEL_READS, async (jobId) => {
     const history = await readHistory(jobId, firstVersions.get(jobId) ?? 1);
-    jobs.set(jobId, history.reduce(foldJob, UNKNOWN));
+    // What began before the page was noted then.
+    jobs.set(jobId, { ...history.reduce(foldJob, UNKNOWN), starts: [] });
   });
   return jobs;
 }

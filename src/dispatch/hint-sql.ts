@@ -18,56 +18,71 @@ export type NextHints = Readonly<{
   places: number;
   /** How long ago the oldest of the outstanding hints was published; null: none is out. */
   oldestMs: number | null;
-  jobs: readonly HintableJob[];
+  jobs: readonly (HintableJob & InTurn)[];
 }>;
+
+type InTurn = Readonly<{
+  repository: string;
+  /** Its repository was cut off although there was room: look again at once. */
+  more: boolean;
+}>;
+
+/**
+ * Whose turn it was last, for each workflow and priority. Only this process remembers it: after a restart the turns
+ * begin anew, and nobody loses more than one.
+ */
+export class Turns {
+  private readonly last = new Map<string, Cursor>();
+
+  /** Notes that the jobs had their turn, in this order. */
+  note(jobs: readonly Cursor[]): void {
+    for (const { workflow, priority, repository } of jobs) {
+      this.last.set(`${String(priority)} ${workflow}`, { workflow, priority, repository });
+    }
+  }
+
+  cursors(): readonly Cursor[] {
+    return [...this.last.values()];
+  }
+}
+
+type Cursor = Readonly<{ workflow: string; priority: number; repository: string }>;
 
 /** A worker may take it, and it has its turn in its line. */
 const READY = sql`takeable and not blocked and superseded_by is null`;
 
 /**
  * The jobs to hint next, so that at most `limit` hints of each workflow are out. Each workflow has its own room: jobs
- * that no worker knows do not stand in the way of the others.
- *
- * This is the one place that says in which order jobs come: by priority, then the oldest first. Fairness between
- * repositories belongs into `next`.
+ * that no worker knows do not stand in the way of the others. The function says in which order jobs come: by priority,
+ * then one of each workflow and of each repository in turn, and of
+ * each repository the oldest first.
  */
-export async function readNextHints(database: Queryable, limit: number): Promise<NextHints> {
+export async function readNextHints(
+  database: Queryable,
+  limit: number,
+  turns: Turns,
+): Promise<NextHints> {
   const rows = await database.query<NextRow>(sql`
-    with recursive outstanding as materialized (
+    with outstanding as materialized (
       select workflow, count(*)::integer as hinted, min(hinted_at) filter (where ${READY}) as oldest
       from dispatch.jobs where takeable and hinted_at is not null
       group by workflow
-    ), waiting (workflow) as (
-      -- One step per workflow along the index, however many jobs each has.
-      (select workflow from dispatch.jobs where ${READY} and hinted_at is null
-       order by workflow limit 1)
-      union all
-      select (select workflow from dispatch.jobs
-              where ${READY} and hinted_at is null and workflow > waiting.workflow
-              order by workflow limit 1)
-      from waiting where waiting.workflow is not null
-    ), next as (
-      select next.*
-      from waiting
-      left join outstanding on outstanding.workflow = waiting.workflow
-      cross join lateral (
-        select job_id, workflow, phase, version, position::text as position, priority, line_position
-        from dispatch.jobs
-        where ${READY} and hinted_at is null and workflow = waiting.workflow
-        order by priority desc, line_position
-        limit greatest(${limit} - coalesce(outstanding.hinted, 0), 0)
-      ) as next
     )
     select
       (select json_object_agg(workflow, hinted) from outstanding) as hinted,
       (select coalesce(sum(concurrency), 0)::integer from dispatch.workers) as places,
       (select extract(epoch from clock_timestamp() - min(oldest))::float8 * 1000 from outstanding)
         as oldest_ms,
-      next.*
-    from (values (1)) as always left join next on true
-    order by next.priority desc, next.line_position`);
+      next.job_id, next.workflow, next.phase, next.version, next.position::text as position,
+      next.priority, next.repository, next.more
+    from (values (1)) as always
+    left join dispatch.next_hints(${limit}, ${JSON.stringify(turns.cursors())})
+      with ordinality as next (
+        job_id, workflow, phase, version, "position", priority, repository, more, place) on true
+    order by next.priority desc,
+      row_number() over (partition by next.workflow order by next.place), next.workflow`);
   const { hinted = null, places = 0, oldest_ms: oldestMs = null } = rows[0] ?? {};
-  const jobs = rows.filter((row): row is Extract<NextRow, HintableJob> => row.job_id !== null);
+  const jobs = rows.filter((row): row is Extract<NextRow, InTurn> => row.job_id !== null);
   return { hinted: hinted ?? {}, places, oldestMs, jobs };
 }
 
@@ -76,7 +91,7 @@ type NextRow = Readonly<{
   places: number;
   oldest_ms: number | null;
 }> &
-  (HintableJob | Readonly<{ job_id: null }>);
+  ((HintableJob & InTurn) | Readonly<{ job_id: null }>);
 
 /** Hinted jobs that nobody took for so long. */
 export const overdueJobs = (overdueMs: number, limit: number): Statement => sql`

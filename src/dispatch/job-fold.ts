@@ -1,5 +1,11 @@
 import type { Recorded } from '../events/event.ts';
-import type { Concurrency, JobEvent, RateLimit, Wait } from '../events/job.ts';
+import {
+  type Concurrency,
+  type JobEvent,
+  type RateLimit,
+  type Wait,
+  deadlineOf,
+} from '../events/job.ts';
 
 /** What a job is from its request on. */
 export type Opening = Readonly<{
@@ -8,7 +14,8 @@ export type Opening = Readonly<{
   priority: number;
   concurrency: Concurrency | null;
   rateLimit: RateLimit | null;
-  /** When it ends by itself, if it has not ended; null: never. */
+  timeoutMs?: number;
+  /** When it is out of time; null: never. */
   deadline: string | null;
   requestedPosition: bigint;
   /** Where it was opened: by its request, or by the retry of a job that had ended. */
@@ -79,7 +86,8 @@ const CHANGES: {
       priority: event.data.priority,
       concurrency: event.data.concurrency,
       rateLimit: event.data.rateLimit ?? null,
-      deadline: event.data.deadline ?? null,
+      deadline: deadlineOf(event.data, event.at),
+      ...(event.data.timeoutMs === undefined ? {} : { timeoutMs: event.data.timeoutMs }),
       requestedPosition: event.position,
       linePosition: event.position,
       isRetried: false,
@@ -132,11 +140,12 @@ const CHANGES: {
     if (opening === null) {
       throw new Error(`${event.streamId} is retried, and what it was before was not read`);
     }
-    const requested = { ...fold, phase: phase('requested', event) };
-    if (fold.phase !== null) return { ...requested, opening };
-    // What its request said about when it may start is over. Its rate counts it again.
-    const reopened = { linePosition: event.position, isRetried: true, deadline: null };
-    return { ...requested, opening: { ...opening, ...reopened }, hasBegun: false };
+    const again = { ...opening, deadline: deadlineOf(opening, event.at) };
+    const requested = { ...fold, opening: again, phase: phase('requested', event) };
+    if (fold.phase !== null) return requested;
+    // It had ended: its place in lines is a new one, and its rate counts it again.
+    const reopened = { ...again, linePosition: event.position, isRetried: true };
+    return { ...requested, opening: reopened, hasBegun: false };
   },
 };
 

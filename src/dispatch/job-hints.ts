@@ -3,7 +3,7 @@ import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import type { Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
-import { type HintableJob, type NextHints, overdueJobs, readNextHints } from './hint-sql.ts';
+import { type HintableJob, type NextHints, Turns, overdueJobs, readNextHints } from './hint-sql.ts';
 import type { HintWindow } from './hint-window.ts';
 import { publishAndMark } from './publish-and-mark.ts';
 import { mayHaveLost } from './queue-depth.ts';
@@ -25,6 +25,7 @@ export class JobHints implements Reaction {
   isFull = false;
   private nextRepeatAt = 0;
   private places = 0;
+  private readonly turns = new Turns();
 
   constructor(
     private readonly parts: Readonly<{
@@ -44,11 +45,13 @@ export class JobHints implements Reaction {
     // Until the answer is here: room that is made while the tables are read must not be overlooked.
     this.isFull = true;
     const size = window.size(this.places);
-    const { hinted, places, oldestMs, jobs } = await readNextHints(database, size);
+    const { hinted, places, oldestMs, jobs } = await readNextHints(database, size, this.turns);
     this.places = places;
     this.isFull = hasFullWorkflow(hinted, jobs, size);
     await this.publish(jobs);
+    this.turns.note(jobs);
     this.parts.counts.hints += jobs.length;
+    if (jobs.some(({ more }) => more)) return 0;
     if (oldestMs === null) return jobs.length > 0 ? redispatchAfterMs : IDLE_MS;
     if (oldestMs >= redispatchAfterMs) await this.repeat(sum(Object.values(hinted)), size);
     const pausedMs = this.nextRepeatAt - this.parts.clock().getTime();

@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { resetDispatch } from '../../src/dispatch/control-follower.ts';
+import type { LogRange, StreamRange } from '../../src/event-store/event-store.ts';
 import { InMemoryEventStore } from '../../src/event-store/in-memory-event-store.ts';
+import type { Event, Recorded } from '../../src/events/event.ts';
 import type { Concurrency, JobEvent } from '../../src/events/job.ts';
 import type { SignalEvent } from '../../src/events/signal.ts';
 import type { Queryable, Row } from '../../src/platform/database.ts';
@@ -31,7 +33,7 @@ import { type ModelRow, modelOf } from './model.ts';
 import { Ledger } from './support.ts';
 
 let ledger: Ledger;
-let store: InMemoryEventStore;
+let store: DatedStore;
 beforeAll(async () => {
   ledger = await Ledger.open();
 });
@@ -49,14 +51,27 @@ type Step =
   | Readonly<{ kind: 'reset' }>;
 
 const runId = fc.constantFrom('r1', 'r2', 'r3');
-const strategy = fc.constantFrom('queue', 'supersede');
+const key = fc.constantFrom('x', 'y');
 const concurrency: fc.Arbitrary<Concurrency | null> = fc.oneof(
   fc.constant(null),
-  fc.record({ key: fc.constantFrom('x', 'y'), strategy }),
+  fc.record({ key, strategy: fc.constantFrom('queue', 'supersede') }),
+  fc.record({ key, strategy: fc.constant('limit'), limit: fc.integer({ min: 1, max: 3 }) }),
+  fc.record({
+    key,
+    strategy: fc.constant('debounce'),
+    quietMs: fc.constantFrom(2_000, 9_000),
+    maxWaitMs: fc.constantFrom(9_000, 20_000),
+  }),
 );
 const request = fc
-  .record({ concurrency, priority: fc.integer({ min: 0, max: 9 }) })
-  .map(requestJob);
+  .record({
+    concurrency,
+    priority: fc.integer({ min: 0, max: 9 }),
+    rateLimit: fc.constantFrom(null, { key: 'r', limit: 1, perMs: 86_400_000 }),
+  })
+  .chain((change) =>
+    fc.constantFrom(requestJob(change), requestJob({ ...change, timeoutMs: 60_000 })),
+  );
 const on = fc.array(fc.record({ event: fc.constantFrom('e', 'f'), key: fc.constant(null) }), {
   maxLength: 2,
 });
@@ -104,7 +119,7 @@ test('whatever happens, in whatever pages and crashes: the tables are what the w
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 120, size: 'max' }), async (steps) => {
       await ledger.wipe();
-      store = new InMemoryEventStore();
+      store = new DatedStore();
       for (const each of steps) await take(each);
       await ledger.fold({ pageSize: 3, store });
       const log = await store.readAll<JobEvent | SignalEvent>({ after: 0n, limit: 10_000 });
@@ -113,10 +128,13 @@ test('whatever happens, in whatever pages and crashes: the tables are what the w
       expect(await column('select signal_id as value from dispatch.signals order by 1')).toEqual(
         model.signals,
       );
+      expect(await starts()).toEqual(model.starts);
       const stray = `
         select job_id as value from dispatch.waits where job_id not in (select job_id from dispatch.jobs)
         union all
-        select job_id from dispatch.used_signals where job_id not in (select job_id from dispatch.jobs)`;
+        select job_id from dispatch.used_signals where job_id not in (select job_id from dispatch.jobs)
+        union all
+        select job_id from dispatch.bursts where job_id not in (select job_id from dispatch.jobs where replaceable)`;
       expect(await column(stray)).toEqual([]);
     }),
     { numRuns: Number(process.env['RUNS'] ?? 60) },
@@ -146,6 +164,26 @@ async function take(each: Step): Promise<void> {
   }
 }
 
+/** One event a second, so that it matters which came when. */
+class DatedStore extends InMemoryEventStore {
+  private readonly beginning = Math.floor(Date.now() / 1_000) * 1_000;
+
+  private dated<E extends Event>(events: readonly Recorded<E>[]): readonly Recorded<E>[] {
+    return events.map((event) => ({
+      ...event,
+      recordedAt: new Date(this.beginning + Number(event.position) * 1_000),
+    }));
+  }
+
+  override async readStream<E extends Event>(streamId: string, range?: StreamRange) {
+    return this.dated(await super.readStream<E>(streamId, range));
+  }
+
+  override async readAll<E extends Event>(range: LogRange) {
+    return this.dated(await super.readAll<E>(range));
+  }
+}
+
 class Crash extends Error {}
 
 /** Ends with its third page, before or after its commit. */
@@ -165,18 +203,31 @@ function crashing(when: 'before' | 'after' | 'never'): Queryable {
 }
 
 async function jobRows(): Promise<readonly ModelRow[]> {
-  const rows = await ledger.rows<ModelRow & { next_attempt_at: Date | null }>(`
+  const rows = await ledger.rows<
+    Omit<ModelRow, DateColumn> & Readonly<Record<DateColumn, Date | null>>
+  >(`
     select job_id, phase, priority, version, position::int, requested_position::int,
            line_position::int, concurrency_key as key, run_id, worker_id, wait->>'id' as wait_id,
-           next_attempt_at, takeable, blocked, superseded_by,
+           next_attempt_at, hold_until, deadline, rate, takeable, blocked, superseded_by,
            (select count(*)::int from dispatch.waits where job_id = job.job_id) as waits,
            array(select signal_id from dispatch.used_signals where job_id = job.job_id order by 1) as used
     from dispatch.jobs as job order by job_id`);
   return rows.map((row) =>
     Object.assign(row, {
-      next_attempt_at: (row.next_attempt_at as Date | null)?.toISOString() ?? null,
+      next_attempt_at: row.next_attempt_at?.toISOString() ?? null,
+      hold_until: row.hold_until?.toISOString() ?? null,
+      deadline: row.deadline?.toISOString() ?? null,
     }),
   );
+}
+
+type DateColumn = 'next_attempt_at' | 'hold_until' | 'deadline';
+
+async function starts(): Promise<readonly object[]> {
+  const rows = await ledger.rows<{ job_id: string; at: Date }>(
+    'select job_id, at from dispatch.rate_starts order by job_id, at',
+  );
+  return rows.map(({ job_id, at }) => ({ job_id, at: at.toISOString() }));
 }
 
 const column = async (text: string): Promise<readonly unknown[]> =>

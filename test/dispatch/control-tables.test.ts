@@ -94,7 +94,15 @@ describe('an open job', () => {
       takeable: false,
     });
     expect(await ledger.rows('select * from dispatch.waits')).toEqual([
-      { job_id: 'j', ordinal: 0, event: 'done', key: null, position: '3', requested_position: '1' },
+      {
+        job_id: 'j',
+        ordinal: 0,
+        event: 'done',
+        key: null,
+        picky: false,
+        position: '3',
+        requested_position: '1',
+      },
     ]);
   });
 

@@ -294,7 +294,7 @@ describe('of many jobs', () => {
     const first = await hinted();
     expect(first).toHaveLength(16 + 2);
     expect(first[0]).toBe('z');
-    expect(first.at(-1)).toBe('a');
+    expect(first).toContain('a');
     await ledger.append('b', requested({ workflow: 'z' }));
     expect(await hinted()).toEqual(['b']);
   });

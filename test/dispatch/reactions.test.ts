@@ -235,6 +235,7 @@ describe('a timer', () => {
           woken++;
         },
       },
+      ratesWake: { announce: () => undefined },
     });
   const passMs = (ms: number): void => {
     ledger.now = new Date(ledger.now.getTime() + ms);

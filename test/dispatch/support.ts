@@ -68,7 +68,8 @@ export class Ledger {
         with a as (delete from dispatch.jobs), b as (delete from dispatch.waits),
              c as (delete from dispatch.signals), d as (delete from dispatch.used_signals),
              e as (delete from dispatch.workers), f as (delete from dispatch.progress),
-             g as (delete from log.followers)
+             g as (delete from log.followers), h as (delete from dispatch.bursts),
+             i as (delete from dispatch.rate_starts)
         delete from log.events`);
     });
   }
