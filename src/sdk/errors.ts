@@ -14,6 +14,25 @@ export class NonRetriable extends Error {
   }
 }
 
+/**
+ * A step with a retry policy of its own has failed for good: its tries are used up, or it threw a `NonRetriable`. The
+ * workflow may catch it and go on; a later run throws it again at the same place. Uncaught, it fails the job.
+ */
+export class StepFailed extends NonRetriable {
+  override readonly name = 'StepFailed';
+
+  constructor(
+    readonly step: string,
+    /** What the step's function threw the last time. */
+    readonly reason: Readonly<{ name: string; message: string; classification: string }>,
+    readonly tries: number,
+  ) {
+    super(
+      `Step "${step}" failed for good after ${String(tries)} ${tries === 1 ? 'try' : 'tries'}: ${reason.message}`,
+    );
+  }
+}
+
 /** Thrown by a workflow: try again after `delayMs`, for example when a host limits the rate. */
 export class RetryAfter extends Error {
   override readonly name: string = 'RetryAfter';

@@ -3,15 +3,21 @@ export { matches } from './trigger.ts';
 export { lineOf, scheduleName } from './start-rules.ts';
 export type { ConcurrencyRule, RateLimitRule, Schedule } from './start-rules.ts';
 export type {
+  AnySignalView,
+  ApprovalOptions,
+  ApprovalView,
   JobView,
   Logger,
   RequestForWait,
-  RetryOptions,
+  SignalFilter,
   SignalView,
+  StepCall,
+  StepOptions,
   WaitOptions,
-  Workflow,
+  WaitTimeout,
   WorkflowContext,
-  WorkflowDefinition,
-} from './workflow.ts';
+} from './context.ts';
+export type { RetryOptions } from './retry.ts';
+export type { Workflow, WorkflowDefinition } from './workflow.ts';
 export { defineWorkflow } from './workflow.ts';
-export { NonRetriable, RetryAfter } from './errors.ts';
+export { NonRetriable, RetryAfter, StepFailed } from './errors.ts';

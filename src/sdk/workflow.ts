@@ -1,84 +1,12 @@
+import type { WorkflowContext } from './context.ts';
+import { type RetryOptions, mistakeOfRetry, mistakeOfTimeout, retryPolicy } from './retry.ts';
 import {
   type ConcurrencyRule,
   type RateLimitRule,
   type Schedule,
   mistakeOfStartRules,
 } from './start-rules.ts';
-import { type JsonValue, type Trigger, type TriggerMatcher, mistakeOfMatchers } from './trigger.ts';
-
-export type JobView = Readonly<{
-  id: string;
-  workflow: string;
-  trigger: Trigger;
-  /** What was given with a manual request; null for a webhook. */
-  input: JsonValue;
-  /** From 1; a pause or a deploy does not use one up. */
-  attempt: number;
-  maxAttempts: number;
-  correlationId: string;
-}>;
-
-export type SignalView = Readonly<{
-  /** null when the wait was ended by hand. */
-  event: string | null;
-  key: string | null;
-  payload: JsonValue;
-}>;
-
-/** Where a workflow writes about itself; each line carries the job's id. */
-export type Logger = Readonly<
-  Record<'debug' | 'info' | 'warn' | 'error', (message: string, fields?: object) => void>
->;
-
-/** Work for another program, published under `request.<topic>` from the pause until the wait ends. */
-export type RequestForWait = Readonly<{ topic: string; body: JsonValue }>;
-
-export type WaitOptions = Readonly<{
-  /** Only a signal with this key ends the wait; without it, any signal of that name does. */
-  key?: string;
-  /** Milliseconds until the wait ends by itself, with null as its result. Without it: never. */
-  timeoutMs?: number;
-  request?: RequestForWait;
-}>;
-
-export type WorkflowContext = Readonly<{
-  job: JobView;
-  /**
-   * Aborted when the job is cancelled, superseded or lost to another worker, and when the run is over: stop soon.
-   * Give it to what takes long, such as `fetch(url, { signal })`.
-   */
-  signal: AbortSignal;
-  logger: Logger;
-  /**
-   * Runs `run` and keeps its result in the log: a later run of the job gets the kept result instead. The result is
-   * what JSON keeps of it (undefined becomes null, a Date its text), at most 1 MiB. Names are unique within a
-   * workflow.
-   *
-   * A step whose worker dies before the result is kept runs again, so what it does should bear repetition. Steps may
-   * run in parallel (`Promise.all`); of several, those that succeed are kept though another one fails. Neither steps
-   * nor waits stand inside of a step.
-   */
-  step: <T>(name: string, run: () => T | Promise<T>) => Promise<T>;
-  /**
-   * Frees the worker until a signal of that name comes, also one that came since the job was requested. The promise
-   * settles in a later run; no `catch` or `finally` runs in this one.
-   *
-   * One wait at a time: two that are pending together fail the job. Steps that run beside it are finished first, so
-   * it cannot cut one off; for that, give the step an `AbortSignal.timeout`.
-   */
-  waitForEvent: (event: string, options?: WaitOptions) => Promise<SignalView | null>;
-  /** Frees the worker for at least so many milliseconds. A wait like `waitForEvent`. */
-  sleep: (name: string, delayMs: number) => Promise<void>;
-  /** Tells the watchers how far the job is: 0 to 100. Not part of the log; the last one counts. */
-  progress: (percent: number, message?: string) => void;
-}>;
-
-export type RetryOptions = Readonly<{
-  /** How often the job may be tried in all; 1 means no retry. */
-  maxAttempts: number;
-  firstDelayMs: number;
-  maxDelayMs: number;
-}>;
+import { type TriggerMatcher, mistakeOfMatchers } from './trigger.ts';
 
 export type WorkflowDefinition = Readonly<{
   /** Lower case letters, digits, dots and hyphens. */
@@ -91,18 +19,30 @@ export type WorkflowDefinition = Readonly<{
   /** 0 to 9, the highest first. Default 5. */
   priority?: number;
   retry?: Partial<RetryOptions>;
+  timeouts?: Readonly<{
+    /** How long one attempt may hold a worker; then it has failed, whatever its code does. Without it: for ever. */
+    attemptMs?: number | null;
+    /** How long the job may take in all, its waits included; then it has failed for good. Without it: for ever. */
+    jobMs?: number | null;
+  }>;
+  /**
+   * Change it with each change of what the code does. A job goes on with the newest code that its worker has; where
+   * that no longer asks for what the job has done, the job fails and says so.
+   */
+  version?: string;
   run: (context: WorkflowContext) => Promise<unknown>;
 }>;
 
 export type Workflow = Readonly<
-  Required<Pick<WorkflowDefinition, 'name' | 'on' | 'priority' | 'run' | 'schedules'>> & {
+  Required<
+    Pick<WorkflowDefinition, 'name' | 'on' | 'priority' | 'run' | 'schedules' | 'version'>
+  > & {
     concurrency: ConcurrencyRule | null;
     rateLimit: RateLimitRule | null;
     retry: RetryOptions;
+    timeouts: Readonly<{ attemptMs: number | null; jobMs: number | null }>;
   }
 >;
-
-const DEFAULT_RETRY: RetryOptions = { maxAttempts: 5, firstDelayMs: 1000, maxDelayMs: 300_000 };
 
 /**
  * Makes a workflow of a definition: checks it, and fills in the defaults. Throws a TypeError that names what is wrong,
@@ -120,7 +60,9 @@ export function defineWorkflow(definition: WorkflowDefinition): Workflow {
     rateLimit,
     schedules: definition.schedules ?? [],
     priority,
-    retry: { ...DEFAULT_RETRY, ...definition.retry },
+    retry: retryPolicy(definition.retry),
+    timeouts: { attemptMs: null, jobMs: null, ...definition.timeouts },
+    version: definition.version ?? '1',
     run,
   };
   for (const check of CHECKS) {
@@ -142,18 +84,21 @@ const CHECKS: readonly ((workflow: Workflow) => string | null)[] = [
     isWholeNumber(priority, 0, 9)
       ? null
       : `priority is a whole number from 0 to 9, not ${String(priority)}`,
-  ({ retry: { maxAttempts } }) =>
-    isWholeNumber(maxAttempts, 1, 1000)
+  ({ retry }) => mistakeOfRetry(retry),
+  ({ timeouts: { attemptMs } }) =>
+    attemptMs === null ? null : mistakeOfTimeout('timeouts.attemptMs', attemptMs),
+  ({ timeouts: { jobMs } }) =>
+    jobMs === null || (Number.isFinite(jobMs) && jobMs > 0 && jobMs <= MAX_JOB_MS)
       ? null
-      : `retry.maxAttempts is a whole number from 1 to 1000, not ${String(maxAttempts)}`,
-  ({ retry: { firstDelayMs, maxDelayMs } }) =>
-    firstDelayMs >= 0 && maxDelayMs >= firstDelayMs && maxDelayMs <= MAX_DELAY_MS
+      : `timeouts.jobMs is milliseconds above 0, up to ten years, not ${String(jobMs)}`,
+  ({ version }) =>
+    typeof version === 'string' && /^[^\0]{1,100}$/u.test(version)
       ? null
-      : 'retry delays are milliseconds from 0 to a year, and maxDelayMs is not below firstDelayMs',
+      : `version is a text of 1 to 100 characters, not ${version}`,
   mistakeOfStartRules,
 ];
 
-const MAX_DELAY_MS = 365 * 24 * 3_600_000;
+const MAX_JOB_MS = 10 * 365 * 24 * 3_600_000;
 
 const isWholeNumber = (value: number, min: number, max: number): boolean =>
   Number.isInteger(value) && value >= min && value <= max;

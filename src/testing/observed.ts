@@ -1,4 +1,10 @@
-import { defineWorkflow, type Workflow, type WorkflowContext } from '../sdk/index.ts';
+import {
+  defineWorkflow,
+  type StepCall,
+  type StepOptions,
+  type Workflow,
+  type WorkflowContext,
+} from '../sdk/index.ts';
 
 /** How a test says what a step gives, in place of the step's own function. */
 export type StepFake = (
@@ -9,6 +15,8 @@ export type StepFake = (
     signal: WorkflowContext['signal'];
     /** What the workflow would have done. */
     real: () => unknown;
+    /** Never settles, and lets the time pass until the step or the attempt has taken too long. */
+    hang: () => Promise<never>;
   }>,
 ) => unknown;
 
@@ -20,9 +28,15 @@ export type LogLine = Readonly<{
 
 export type ProgressLine = Readonly<{ percent: number; message: string | null }>;
 
+type Step<T> = Readonly<{
+  name: string;
+  run: (call: StepCall) => T | Promise<T>;
+  options: StepOptions | undefined;
+}>;
+
 /** The workflow with fakes in the place of some of its steps, and what it says of itself. */
 export class Observed {
-  readonly workflow: Workflow;
+  private current: Workflow;
   readonly logs: LogLine[] = [];
   private readonly calls = new Map<string, number>();
   private readonly steps = new Set<string>();
@@ -36,9 +50,19 @@ export class Observed {
         throw new TypeError(`steps.${name} is no function: write ${name}: () => …`);
       }
     }
-    const run = (context: WorkflowContext): Promise<unknown> => real.run(this.contextOf(context));
-    const { concurrency, ...rest } = real;
-    this.workflow = defineWorkflow({ ...rest, ...(concurrency ? { concurrency } : {}), run });
+    this.current = this.observing(real);
+  }
+
+  get workflow(): Workflow {
+    return this.current;
+  }
+
+  /** What the fakes' `hang` does. */
+  hang: () => Promise<never> = () => Promise.reject(new Error('Nothing runs'));
+
+  /** From now on the workflow has other code. */
+  replace(real: Workflow): void {
+    this.current = this.observing(real);
   }
 
   /** Throws when a fake is named as no step that the workflow has taken. */
@@ -51,25 +75,39 @@ export class Observed {
     );
   }
 
+  private observing(real: Workflow): Workflow {
+    const run = (context: WorkflowContext): Promise<unknown> => real.run(this.contextOf(context));
+    const { concurrency, ...rest } = real;
+    // The text of the code is what tells one from another.
+    run.toString = () => String(real.run);
+    return defineWorkflow({ ...rest, ...(concurrency ? { concurrency } : {}), run });
+  }
+
   private contextOf(context: WorkflowContext): WorkflowContext {
     return {
       ...context,
       logger: this.logger(),
-      step: (name, run) => this.step(context, name, run),
+      step: (name, run, options) => this.step(context, { name, run, options }),
     };
   }
 
-  private step<T>(context: WorkflowContext, name: string, run: () => T | Promise<T>): Promise<T> {
+  private step<T>(context: WorkflowContext, { name, run, options }: Step<T>): Promise<T> {
     this.steps.add(name);
     const fake = Object.hasOwn(this.fakes, name) ? this.fakes[name] : undefined;
-    if (fake === undefined) return context.step(name, run);
-    const { job, signal } = context;
-    return context.step(name, () => {
-      const call = (this.calls.get(name) ?? 0) + 1;
-      this.calls.set(name, call);
-      // What a fake gives stands for what the step would give: the test says so.
-      return fake({ call, job, signal, real: run }) as T | Promise<T>;
-    });
+    if (fake === undefined) return context.step(name, run, options);
+    const { job } = context;
+    const { hang } = this;
+    return context.step(
+      name,
+      (stepCall) => {
+        const call = (this.calls.get(name) ?? 0) + 1;
+        this.calls.set(name, call);
+        // What a fake gives stands for what the step would give: the test says so.
+        return fake({ call, job, signal: stepCall.signal, real: () => run(stepCall), hang }) as
+          T | Promise<T>;
+      },
+      options,
+    );
   }
 
   private logger(): WorkflowContext['logger'] {

@@ -1,21 +1,20 @@
+import { approvalSignal, mayAnswer } from '../events/approval.ts';
 import type { Recorded } from '../events/event.ts';
-import type { JobEvent, WaitRequest } from '../events/job.ts';
-import { type JobStatus, type JobView, type StepView, evolveJobView } from '../events/job-view.ts';
+import type { JobEvent } from '../events/job.ts';
 import { createLogger } from '../platform/logger.ts';
-import type { JsonValue } from '../sdk/index.ts';
+import type { JsonValue, Workflow } from '../sdk/index.ts';
 import { type RunServices, runJob } from '../workers/run-job.ts';
+import { codeOf } from '../workers/workflow-code.ts';
 import type { JobCommand } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
 import { DecideJob } from '../write/door.ts';
 import type { JobLog, TestSignal } from './job-log.ts';
+import { Limits } from './limits.ts';
 import type { LogLine, Observed, ProgressLine } from './observed.ts';
+import { ShownJob } from './shown-job.ts';
 
-/** An event of the job. What differs between two runs of the same test is left out. */
-export type TestEvent = Readonly<Pick<Recorded<JobEvent>, 'type' | 'version' | 'at' | 'data'>>;
-
-/** What a paused job waits for; `event` is `sleep` for a sleep. */
-export type TestWait = NonNullable<JobView['waitingFor']> &
-  Readonly<{ id: string; request: WaitRequest | null }>;
+/** `by`: "tester" when it is left out. */
+type Answer = Readonly<{ by?: string; comment?: string }>;
 
 const NEVER = new AbortController().signal;
 
@@ -30,14 +29,19 @@ const MAX_RUNS = 500;
  * A job that runs in memory. All that it can do at its time it has done when a method resolves; then it has ended, or
  * waits for a signal, a person or time. Its time stands still but for `advance`.
  */
-export class TestRun {
+export class TestRun extends ShownJob {
   private time: number;
   private runs = 0;
   private lost: AbortController | null = null;
   private settling: Promise<void> | null = null;
+  /** What limits the run that is under way: time passes in it only while a step hangs. */
+  private readonly limits = new Limits(
+    () => this.time,
+    (time) => {
+      this.time = time;
+    },
+  );
   private news = false;
-  private view: JobView;
-  private readonly recorded: TestEvent[] = [];
   private readonly progressLines: ProgressLine[] = [];
 
   constructor(
@@ -49,58 +53,8 @@ export class TestRun {
       jitter: number;
     }>,
   ) {
+    super(parts.log, parts.requested);
     this.time = parts.now.getTime();
-    this.view = evolveJobView(null, parts.requested);
-    this.recorded.push(shown(parts.requested));
-  }
-
-  get jobId(): string {
-    return this.parts.log.jobId;
-  }
-
-  get status(): JobStatus {
-    return this.view.status;
-  }
-
-  /** What the workflow returned; null until it is COMPLETED. */
-  get result(): JsonValue {
-    return this.view.result;
-  }
-
-  /** The last failure, also of an attempt that another one follows; null without any. */
-  get error(): JobView['error'] {
-    return this.view.error;
-  }
-
-  /** The steps that are done, with their kept results, in the order in which they were done. */
-  get steps(): readonly StepView[] {
-    return this.view.steps;
-  }
-
-  get events(): readonly TestEvent[] {
-    return this.recorded;
-  }
-
-  /** Set while PAUSED. */
-  get waitingFor(): TestWait | null {
-    const { waitingFor } = this.view;
-    const { phase } = this.parts.log.state;
-    if (waitingFor === null || phase.status !== 'paused') return null;
-    return { ...waitingFor, id: phase.wait.id, request: phase.wait.request };
-  }
-
-  /** 0 until it has started. */
-  get attempt(): number {
-    return this.view.attempt;
-  }
-
-  /** Set while RETRYING. */
-  get nextAttemptAt(): string | null {
-    return this.view.nextAttemptAt;
-  }
-
-  get concurrencyKey(): string | null {
-    return this.view.concurrencyKey;
   }
 
   /** What the workflow wrote with `ctx.logger`. */
@@ -120,7 +74,7 @@ export class TestRun {
 
   /** Sends a signal. It is kept when nothing waits for it yet, as in production. */
   async signal(event: string, about: Omit<TestSignal, 'event'> = {}): Promise<void> {
-    await this.parts.log.send({ event, ...about }, this.now);
+    await this.log.send({ event, ...about }, this.now);
     await this.settle();
   }
 
@@ -137,7 +91,25 @@ export class TestRun {
       this.time = Math.max(this.time, due);
       await this.settle();
     }
-    this.time = target;
+    this.time = Math.max(this.time, target);
+    await this.settle();
+  }
+
+  /** Answers the approval that the job waits for. */
+  async approve(answer: Answer = {}): Promise<void> {
+    await this.answer('approve', { approved: true, ...answer });
+  }
+
+  async reject(answer: Answer = {}): Promise<void> {
+    await this.answer('reject', { approved: false, ...answer });
+  }
+
+  /** Lets the job go on with other code of its workflow, as after a deploy: from its next run on. */
+  async deploy(workflow: Workflow): Promise<void> {
+    if (workflow.name !== this.view.workflow) {
+      throw new Error(`run.deploy: the job is of "${this.view.workflow}", not "${workflow.name}"`);
+    }
+    this.parts.observed.replace(workflow);
     await this.settle();
   }
 
@@ -178,9 +150,23 @@ export class TestRun {
     if (this.status === 'COMPLETED') this.parts.observed.assertFakesUsed();
   }
 
+  private async answer(
+    method: string,
+    { approved, by = 'tester', comment }: Answer & Readonly<{ approved: boolean }>,
+  ): Promise<void> {
+    const approval = this.waitingFor?.approval;
+    if (!approval) throw new Error(`run.${method}: the job does not wait for an approval`);
+    if (!mayAnswer(approval, by)) {
+      throw new Error(`run.${method}: "${by}" is none of the approvers of "${approval.name}"`);
+    }
+    const answer = { approved, by, comment: comment ?? null };
+    const { event, ...signal } = approvalSignal(this.jobId, approval, answer);
+    await this.signal(event, signal);
+  }
+
   private async decide(method: string, command: JobCommand): Promise<void> {
     try {
-      await this.parts.log.decide(command);
+      await this.log.decide(command);
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
       throw new Error(`run.${method}: refused with ${error.reason}, as the job is ${this.status}`, {
@@ -208,8 +194,12 @@ export class TestRun {
 
   /** Whether there was something to do. */
   private async takeTurn(): Promise<boolean> {
-    const { log } = this.parts;
+    const { log } = this;
     const { phase, usedSignals } = log.state;
+    if (this.isOpen && this.isOver(log.state.deadline)) {
+      await log.decide({ type: 'ExpireJob', at: this.now });
+      return true;
+    }
     if (phase.status === 'paused') {
       const { wait } = phase;
       const outcome = await log.endOf(wait, usedSignals, this.now);
@@ -220,26 +210,30 @@ export class TestRun {
     const takeable =
       phase.status === 'requested' ||
       phase.status === 'resumed' ||
-      (phase.status === 'retrying' && Date.parse(phase.nextAttemptAt) <= this.time);
+      (phase.status === 'retrying' && this.isOver(phase.nextAttemptAt));
     if (takeable) await this.runOnce();
     return takeable;
   }
 
   private async runOnce(): Promise<void> {
-    const { log, observed } = this.parts;
+    const { log } = this;
+    const { observed } = this.parts;
     const { jobId } = log;
     const runId = `run-${String(++this.runs)}`;
-    const start = { type: 'StartJob', at: this.now, data: { runId, workerId: WORKER } } as const;
+    const { workflow } = observed;
+    const data = { runId, workerId: WORKER, ...codeOf(workflow) };
+    const start = { type: 'StartJob', at: this.now, data } as const;
     const { history } = await log.door.execute(
       new DecideJob(jobId, start, { commandId: `${jobId}:${runId}` }),
     );
     const lost = new AbortController();
     this.lost = lost;
+    observed.hang = () => this.limits.hang();
     await this.refresh();
     try {
       const claim = { jobId, runId, workerId: WORKER, history };
       const signals = { lost: lost.signal, drain: NEVER, release: NEVER };
-      await runJob(claim, observed.workflow, this.services, signals);
+      await runJob(claim, workflow, this.services, signals);
     } finally {
       this.lost = null;
     }
@@ -247,35 +241,19 @@ export class TestRun {
 
   private get services(): RunServices {
     return {
-      door: this.parts.log.door,
+      door: this.log.door,
       logger: SILENT,
       clock: () => this.now,
       random: () => this.parts.jitter,
+      timer: this.limits.timer,
+      replayGraceMs: 0,
       progress: (_, percent, message) => {
         this.progressLines.push({ percent, message });
       },
     };
   }
 
-  private async refresh(): Promise<void> {
-    for (const event of await this.parts.log.eventsAfter(this.view.version)) {
-      // Of two refreshes at a time, the other may have seen it.
-      if (event.version <= this.view.version) continue;
-      this.view = evolveJobView(this.view, event);
-      this.recorded.push(shown(event));
-    }
-  }
-
-  /** When the job goes on by itself. */
-  private nextDue(): number | null {
-    const due = this.view.nextAttemptAt ?? this.view.waitingFor?.until ?? null;
-    return due === null ? null : Date.parse(due);
+  private isOver(at: string | null): boolean {
+    return at !== null && Date.parse(at) <= this.time;
   }
 }
-
-const shown = ({ type, version, at, data }: Recorded<JobEvent>): TestEvent => ({
-  type,
-  version,
-  at,
-  data,
-});

@@ -56,7 +56,7 @@ function requestOf(
   { trigger = triggerFor(workflow), input = null }: TestOptions,
 ): JobRequest {
   assertStarts(workflow, trigger);
-  const { name, priority, concurrency, retry } = workflow;
+  const { name, priority, concurrency, retry, timeouts } = workflow;
   const key = concurrency?.key(trigger) ?? null;
   return {
     workflow: name,
@@ -66,5 +66,6 @@ function requestOf(
     concurrency: concurrency && key !== null ? lineOf(concurrency, key) : null,
     retry,
     deliveryId: null,
+    ...(timeouts.jobMs === null ? {} : { timeoutMs: timeouts.jobMs }),
   };
 }

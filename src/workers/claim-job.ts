@@ -1,3 +1,4 @@
+import type { WorkflowCode } from '../events/job.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -25,6 +26,8 @@ export type ClaimOptions = Readonly<{
   logger: Logger;
   workerId: string;
   clock?: () => Date;
+  /** What the run will have; for its `JobStarted`. */
+  code?: WorkflowCode;
 }>;
 
 /** So many tries are some 15 seconds. */
@@ -37,11 +40,11 @@ const MAX_TRIES = 8;
  */
 export async function claimJob(
   jobId: string,
-  { door, logger, workerId, clock = () => new Date() }: ClaimOptions,
+  { door, logger, workerId, clock = () => new Date(), code }: ClaimOptions,
   signal: AbortSignal,
 ): Promise<Claim | JobRejection> {
   const runId = newId();
-  const start: JobCommand = { type: 'StartJob', at: clock(), data: { runId, workerId } };
+  const start: JobCommand = { type: 'StartJob', at: clock(), data: { runId, workerId, ...code } };
   const command = new DecideJob(jobId, start, { commandId: runId, actor: workerId });
   for (let tries = 1; ; tries++) {
     try {

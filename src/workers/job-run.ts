@@ -1,25 +1,17 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import type { Json } from '../events/event.ts';
-import type { Wait } from '../events/job.ts';
-import { NonRetriable } from '../sdk/errors.ts';
-import type { SignalView, WaitOptions } from '../sdk/workflow.ts';
+import type { StepPlace } from '../events/job.ts';
+import type { StepCall, StepOptions } from '../sdk/context.ts';
+import { NonRetriable, StepFailed } from '../sdk/errors.ts';
+import { type JobCommand, stepKey } from '../write/job/commands.ts';
+import { classify } from './failure.ts';
 import { toKeptJson } from './kept-json.ts';
+import type { Replay } from './replay.ts';
+import { RunCourse, isOfSteps } from './run-course.ts';
 import { type Claim, LOST, type RunReports } from './run-reports.ts';
-import { assertName, eventWait, signalView, sleepWait } from './waits.ts';
-
-/** How the code of one run came to its end; the job may go on in another run. */
-export type Ending =
-  | Readonly<{ kind: 'completed'; result: Json }>
-  | Readonly<{ kind: 'failed'; error: unknown }>
-  | Readonly<{ kind: 'paused'; wait: Wait }>
-  | Readonly<{ kind: 'released' }>
-  | Readonly<{ kind: 'lost' }>;
-
-/** An ending that waits until the steps under way are done and kept. The highest of several wins. */
-type Held = Extract<Ending, { kind: 'failed' | 'released' | 'paused' }>;
-
-const RANK = { paused: 1, released: 2, failed: 3 } as const satisfies Record<Held['kind'], number>;
+import { type StepPolicy, type Timer, limited, outOfTime, stepPolicy } from './step-call.ts';
+import { type WaitPlan, assertName } from './waits.ts';
 
 /** Where the code that runs belongs to: the run, and the step in whose function it is, if any. */
 const place = new AsyncLocalStorage<Readonly<{ run: JobRun; step: string | null }>>();
@@ -27,44 +19,48 @@ const place = new AsyncLocalStorage<Readonly<{ run: JobRun; step: string | null 
 /** The run whose code this is. */
 export const currentRun = (): JobRun | null => place.getStore()?.run ?? null;
 
+export type JobRunParts = Readonly<{
+  claim: Claim;
+  reports: RunReports;
+  replay: Replay;
+  clock: () => Date;
+  timer: Timer;
+  /** Aborts when the run is over. */
+  signal: AbortSignal;
+  /** Told which steps run now, each time that one begins or ends. */
+  onSteps: (steps: readonly StepPlace[]) => void;
+}>;
+
+/** What a step's function came to. `LOST`: the code goes no further in this run. */
+type StepEnd = Json | typeof LOST;
+
 /**
  * The boundaries of a workflow's code: each `step` and each wait is a place where a run may end and a later one
- * goes on. A run ends by leaving the promise of that place unsettled for ever, so no `catch` and no `finally` of
- * the workflow takes an ending for an error.
+ * goes on.
  */
 export class JobRun {
-  readonly ending: Promise<Ending>;
-  private settle: (ending: Ending) => void = () => {};
-  private over = false;
+  private readonly course = new RunCourse();
   private draining = false;
-  private held: Held | null = null;
-  private stepsUnderWay = 0;
-  private parked = 0;
-  private returned = false;
+  private waitingFor: string | null = null;
   private readonly stepNames = new Set<string>();
   private readonly occurrences = new Map<string, number>();
-  private readonly onQuiet = new Set<() => void>();
+  private readonly running = new Map<string, StepPlace>();
+  /** The steps whose functions threw these. */
+  private readonly thrownBy = new WeakMap<object, StepPlace>();
 
-  constructor(
-    private readonly claim: Claim,
-    private readonly reports: RunReports,
-    private readonly clock: () => Date,
-  ) {
-    this.ending = new Promise((resolve) => {
-      this.settle = resolve;
-    });
-  }
+  constructor(private readonly parts: JobRunParts) {}
 
   get jobId(): string {
-    return this.claim.jobId;
+    return this.parts.claim.jobId;
+  }
+
+  get ending(): RunCourse['ending'] {
+    return this.course.ending;
   }
 
   /** Runs the workflow's code; what comes of it is the `ending`. */
   start(run: () => Promise<unknown>): void {
-    void this.runToEnd(run).finally(() => {
-      this.returned = true;
-      this.tellIfQuiet();
-    });
+    this.course.start(() => this.runToEnd(run));
   }
 
   /** From now on no step begins; the run ends when those under way are kept. */
@@ -74,129 +70,183 @@ export class JobRun {
 
   /** Fails the run for a rejection that nobody awaited; whether it was still there to fail. */
   failStray(error: unknown): boolean {
-    if (this.over) return false;
-    this.hold({ kind: 'failed', error });
+    if (this.course.isOver) return false;
+    this.course.hold({ kind: 'failed', error });
     return true;
   }
 
   /** Ends the run now, whatever is under way. */
   endAtOnce(kind: 'released' | 'lost'): void {
-    this.end(kind === 'released' && this.held?.kind === 'failed' ? this.held : { kind });
+    const { held } = this.course;
+    this.course.end(kind === 'released' && held?.kind === 'failed' ? held : { kind });
+  }
+
+  /** Fails the run now for having taken too long, whatever is under way. */
+  timeOut(timeoutMs: number): void {
+    const [step] = this.running.values();
+    const at = step === undefined ? '' : ` (step "${step.name}" was under way)`;
+    const error = outOfTime(`The attempt${at}`, timeoutMs);
+    this.course.end({ kind: 'failed', error, ...(step === undefined ? {} : { step }) });
   }
 
   /** Resolves when none of the workflow's code is known to run any more. */
   quiet(): Promise<void> {
-    return new Promise((resolve) => {
-      this.onQuiet.add(resolve);
-      this.tellIfQuiet();
-    });
+    return this.course.quiet();
   }
 
-  readonly step = async <T>(name: string, run: () => T | Promise<T>): Promise<T> => {
+  readonly step = async <T>(
+    name: string,
+    run: (call: StepCall) => T | Promise<T>,
+    options: StepOptions = {},
+  ): Promise<T> => {
+    const { course } = this;
     this.assertOutside(`ctx.step("${name}")`);
-    if (this.over) return await this.park();
+    if (course.isOver) return await course.park();
+    let policy: StepPolicy;
     try {
       this.assertNewStep(name);
+      policy = stepPolicy(name, options);
     } catch (error) {
-      return await this.fail(error);
+      return await course.fail(error);
     }
-    const kept = this.reports.keptStep(name);
+    const kept = this.parts.replay.ask(stepKey(name));
     // The log keeps JSON, so what a step gave is only as much a `T` as JSON lets it be.
-    if (kept !== null) return kept.output as T;
-    if (this.draining) this.hold({ kind: 'released' });
-    if (this.held !== null && this.held.kind !== 'paused') return await this.park();
-    const output = await this.underWay(() => this.runStep(name, run));
-    return output === LOST ? await this.park() : (output as T);
+    if (kept?.kind === 'step') return kept.output as T;
+    if (kept?.kind === 'failed-step') throw new StepFailed(name, kept.error, kept.tries);
+    const output = await course.underWay(() => this.newStep(name, run, policy));
+    return output === LOST ? await course.park() : (output as T);
   };
 
-  readonly waitForEvent = async (
-    event: string,
-    options: WaitOptions = {},
-  ): Promise<SignalView | null> => {
-    this.assertOutside(`ctx.waitForEvent("${event}")`);
-    if (this.over) return await this.park();
-    const id = this.waitId('wait', event);
-    const outcome = this.reports.keptWait(id);
-    if (outcome !== null) return signalView(outcome);
-    return await this.pause('waitForEvent', event, () =>
-      eventWait(id, this.clock(), { ...options, event }),
-    );
-  };
-
-  readonly sleep = async (name: string, delayMs: number): Promise<void> => {
-    this.assertOutside(`ctx.sleep("${name}")`);
-    if (this.over) return await this.park();
-    const id = this.waitId('sleep', name);
-    if (this.reports.keptWait(id) !== null) return;
-    await this.pause('sleep', name, () => sleepWait(id, this.clock(), delayMs));
+  readonly wait = async <T>({ call, kind, name, make, read }: WaitPlan<T>): Promise<T> => {
+    const { course, parts } = this;
+    this.assertOutside(`ctx.${call}("${name}")`);
+    if (course.isOver) return await course.park();
+    const id = this.waitId(`${kind}:${name}`);
+    const kept = parts.replay.ask(id);
+    if (kept?.kind === 'wait') return read(kept.outcome);
+    try {
+      assertName(name, `The name of ${call}`);
+      if (this.waitingFor !== null) throw twoWaits(this.waitingFor, call, name);
+      this.waitingFor = id;
+      const wait = make(id, parts.clock());
+      if (!parts.replay.isComplete) {
+        await course.underWay(() => parts.replay.assertFollowed(`${kind} "${name}"`));
+      }
+      course.hold({ kind: 'paused', wait });
+    } catch (error) {
+      return await course.fail(error);
+    }
+    return await course.park();
   };
 
   private async runToEnd(run: () => Promise<unknown>): Promise<void> {
+    const { course } = this;
     try {
       const returned = await place.run({ run: this, step: null }, run);
       const result = toKeptJson(returned, 'The result of the workflow');
-      if (this.held?.kind !== 'failed') this.end({ kind: 'completed', result });
+      this.parts.replay.assertComplete('its end');
+      const { held } = course;
+      if (held?.kind !== 'failed' || isOfSteps(held)) course.end({ kind: 'completed', result });
     } catch (error) {
-      this.hold({ kind: 'failed', error });
+      const step =
+        typeof error === 'object' && error !== null ? this.thrownBy.get(error) : undefined;
+      course.hold({ kind: 'failed', error, ...(step === undefined ? {} : { step }) });
     }
   }
 
   /** The id names the place in the code: the n-th wait of its name. */
-  private waitId(kind: 'wait' | 'sleep', name: string): string {
-    const base = `${kind}:${name}`;
+  private waitId(base: string): string {
     const occurrence = this.occurrences.get(base) ?? 0;
     this.occurrences.set(base, occurrence + 1);
     return `${base}#${String(occurrence)}`;
   }
 
-  /** Runs the step's function and keeps its result. `LOST`: the run is over, and the code goes no further. */
-  private async runStep<T>(name: string, run: () => T | Promise<T>): Promise<Json | typeof LOST> {
-    const startedAt = this.clock().toISOString();
+  private async newStep(
+    name: string,
+    run: (call: StepCall) => unknown,
+    policy: StepPolicy,
+  ): Promise<StepEnd> {
+    const { replay, clock } = this.parts;
+    if (this.draining) this.course.hold({ kind: 'released' });
+    if (this.course.isStopping) return LOST;
     try {
-      const returned = await place.run({ run: this, step: name }, async () => await run());
-      const output = toKeptJson(returned, `What step "${name}" returned`);
-      if (!this.over) await this.keepStep({ name, output, startedAt });
-      return this.over ? LOST : output;
+      if (!replay.isComplete) await replay.assertFollowed(`step "${name}"`);
     } catch (error) {
-      if (this.over) return LOST;
+      this.course.hold({ kind: 'failed', error });
+    }
+    if (this.course.isOver || this.course.isStopping) return LOST;
+    const step = { name, startedAt: clock().toISOString() };
+    this.running.set(name, step);
+    this.parts.onSteps([...this.running.values()]);
+    try {
+      return await this.runStep(step, run, policy);
+    } finally {
+      this.running.delete(name);
+      this.parts.onSteps([...this.running.values()]);
+    }
+  }
+
+  /** Runs the step's function and keeps what it came to. */
+  private async runStep(
+    step: StepPlace,
+    run: (call: StepCall) => unknown,
+    { retry, timeoutMs }: StepPolicy,
+  ): Promise<StepEnd> {
+    const { name } = step;
+    const { runId } = this.parts.claim;
+    try {
+      const work = (call: StepCall): Promise<unknown> =>
+        place.run({ run: this, step: name }, async () => await run(call));
+      const returned = await limited(work, {
+        ...this.parts,
+        name,
+        timeoutMs,
+        onLeft: (left) => {
+          this.course.leaveBehind(left);
+        },
+      });
+      const output = toKeptJson(returned, `What step "${name}" returned`);
+      const at = this.parts.clock();
+      await this.keep({ type: 'CompleteStep', at, data: { runId, ...step, output } });
+      return this.course.isOver ? LOST : output;
+    } catch (error) {
+      if (this.course.isOver) return LOST;
+      if (retry !== null) return await this.failed(step, error, retry);
+      if (typeof error === 'object' && error !== null) this.thrownBy.set(error, step);
       throw error;
     }
   }
 
-  private async keepStep(
-    step: Readonly<{ name: string; output: Json; startedAt: string }>,
-  ): Promise<void> {
-    const { runId } = this.claim;
+  /** Lets the step be tried again in another run; throws when it has failed for good. */
+  private async failed(
+    step: StepPlace,
+    thrown: unknown,
+    retry: NonNullable<StepPolicy['retry']>,
+  ): Promise<StepEnd> {
+    const { claim, clock } = this.parts;
+    const { name } = step;
+    const { error, retryAfterMs } = classify(thrown);
+    const tries = (claim.history.state.stepTries.get(name) ?? 0) + 1;
+    if (error.classification !== 'permanent' && tries < retry.maxAttempts) {
+      const steps = [{ name, retry, retryAfterMs }];
+      this.course.hold({ kind: 'failed', error: thrown, step, steps });
+      return LOST;
+    }
+    const { runId } = claim;
+    await this.keep({ type: 'FailStep', at: clock(), data: { runId, ...step, error } });
+    if (this.course.isOver) return LOST;
+    throw new StepFailed(name, error, tries);
+  }
+
+  private async keep(command: JobCommand): Promise<void> {
+    if (this.course.isOver) return;
     try {
-      const data = { runId, ...step };
-      const kept = await this.reports.report({ type: 'CompleteStep', at: this.clock(), data });
-      if (kept === LOST) this.end({ kind: 'lost' });
+      const kept = await this.parts.reports.report(command);
+      if (kept === LOST) this.course.end({ kind: 'lost' });
     } catch (error) {
       // The step was done and nobody will know: no `catch` of the workflow may go on from here.
-      this.end({ kind: 'failed', error });
+      this.course.end({ kind: 'failed', error });
     }
-  }
-
-  private async underWay<T>(work: () => Promise<T>): Promise<T> {
-    this.stepsUnderWay++;
-    try {
-      return await work();
-    } finally {
-      this.stepsUnderWay--;
-      this.endIfIdle();
-      this.tellIfQuiet();
-    }
-  }
-
-  private pause(call: string, name: unknown, wait: () => Wait): Promise<never> {
-    try {
-      assertName(name, `The name of ${call}`);
-      if (this.held?.kind === 'paused') throw twoWaits(this.held.wait.id, call, name);
-      this.hold({ kind: 'paused', wait: wait() });
-    } catch (error) {
-      return this.fail(error);
-    }
-    return this.park();
   }
 
   private assertNewStep(name: string): void {
@@ -216,50 +266,12 @@ export class JobRun {
     const error = new NonRetriable(
       `Step "${step}" calls ${call}: a step runs as a whole, so move the call out of it`,
     );
-    this.end({ kind: 'failed', error });
+    this.course.end({ kind: 'failed', error });
     throw error;
-  }
-
-  /** Fails the run whatever the workflow's `catch` blocks would make of the error. */
-  private fail(error: unknown): Promise<never> {
-    this.hold({ kind: 'failed', error });
-    return this.park();
-  }
-
-  private hold(ending: Held): void {
-    if (this.held === null || RANK[ending.kind] > RANK[this.held.kind]) this.held = ending;
-    this.endIfIdle();
-  }
-
-  /** Lets the code that a finished step woke go on as far as it can, for it may begin another step. */
-  private endIfIdle(): void {
-    if (this.over || this.held === null) return;
-    setImmediate(() => {
-      if (this.held !== null && this.stepsUnderWay === 0) this.end(this.held);
-    });
-  }
-
-  private end(ending: Ending): void {
-    if (this.over) return;
-    this.over = true;
-    this.settle(ending);
-  }
-
-  /** A promise that never settles; a new one each time, for one that all await would keep them all in memory. */
-  private park(): Promise<never> {
-    this.parked++;
-    this.tellIfQuiet();
-    return new Promise(() => {});
-  }
-
-  private tellIfQuiet(): void {
-    if (this.stepsUnderWay > 0 || (this.parked === 0 && !this.returned)) return;
-    for (const resolve of this.onQuiet) resolve();
-    this.onQuiet.clear();
   }
 }
 
 const twoWaits = (waitId: string, call: string, name: string): NonRetriable =>
   new NonRetriable(
-    `ctx.${call}("${name}") begins while "${waitId}" still waits: a job waits for one thing at a time, so await them one after the other (a signal that came early is found)`,
+    `ctx.${call}("${name}") begins while "${waitId}" still waits: a job waits for one thing at a time, so await them one after the other (a signal that came early is found), or several with ctx.waitForAny`,
   );

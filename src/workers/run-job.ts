@@ -1,13 +1,18 @@
-import type { JobEvent } from '../events/job.ts';
+import type { JobEvent, StepPlace } from '../events/job.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Trigger } from '../sdk/trigger.ts';
-import type { JobView, Workflow, WorkflowContext } from '../sdk/workflow.ts';
+import type { JobView, WorkflowContext } from '../sdk/context.ts';
+import type { Workflow } from '../sdk/workflow.ts';
 import type { Door } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
 import { onAbort, within } from './abort.ts';
 import { classify } from './failure.ts';
-import { type Ending, JobRun } from './job-run.ts';
+import { JobRun } from './job-run.ts';
+import { Replay } from './replay.ts';
+import type { Ending } from './run-course.ts';
 import { type Claim, LOST, RunReports, correlationOf } from './run-reports.ts';
+import { type Timer, realTimer } from './step-call.ts';
+import { anyWait, approvalWait, eventWait, sleepUntilWait, sleepWait } from './waits.ts';
 
 /** How a run ended, as the log has it. `lost`: another run or person had the last word, and nothing was added. */
 export type RunEnd = 'completed' | 'paused' | 'released' | 'retrying' | 'failed' | 'lost';
@@ -17,7 +22,15 @@ export type RunServices = Readonly<{
   logger: Logger;
   /** Shows the progress of a job to its watchers; must not throw. */
   progress?: (jobId: string, percent: number, message: string | null) => void;
+  /** Shows which steps of a run are under way now; must not throw. */
+  steps?: (run: Pick<Claim, 'jobId' | 'runId'>, steps: readonly StepPlace[]) => void;
+  /** Told when a run is over and its code is left behind, still at work; must not throw. */
+  onLeftBehind?: (workflow: string) => void;
   clock?: () => Date;
+  /** Of the times that steps and attempts may take. */
+  timer?: Timer;
+  /** How long code that has changed may take to ask for what is kept, before it counts as not asked for. */
+  replayGraceMs?: number;
   /** 0 to 1: spreads retries out. */
   random?: () => number;
   /** How long the log may refuse a step's result before the attempt fails. */
@@ -50,7 +63,7 @@ export async function runJob(
   services: RunServices,
   signals: RunSignals = UNDISTURBED,
 ): Promise<RunEnd> {
-  const { clock = () => new Date(), patienceMs = 60_000 } = services;
+  const { clock = () => new Date(), timer = realTimer, patienceMs = 60_000 } = services;
   const logger = services.logger.child({
     jobId: claim.jobId,
     workflow: workflow.name,
@@ -62,17 +75,44 @@ export async function runJob(
     lost: signals.lost,
     patienceMs,
   });
-  const run = new JobRun(claim, reports, clock);
   const abort = new AbortController();
+  const run = new JobRun({
+    claim,
+    reports,
+    replay: new Replay(claim.history.state, {
+      workflow: workflow.name,
+      ...(services.replayGraceMs === undefined ? {} : { graceMs: services.replayGraceMs }),
+    }),
+    clock,
+    timer,
+    signal: abort.signal,
+    onSteps: (steps) => services.steps?.(claim, steps),
+  });
   const unlisten = listen(run, signals);
+  const stopTimer = limit(run, workflow.timeouts.attemptMs, timer);
 
-  run.start(() => workflow.run(contextOf({ claim, run, services, logger, signal: abort.signal })));
+  const { version } = workflow;
+  const { signal } = abort;
+  run.start(() => workflow.run(contextOf({ claim, run, version, services, logger, signal })));
   const ending = await run.ending;
+  stopTimer();
   abort.abort(reasonOf(ending, signals));
   const end = await report(ending, { claim, reports, services, logger });
   unlisten();
-  await leave(run, logger);
+  if (!(await within(run.quiet(), ABANDON_AFTER_MS))) {
+    logger.warn(
+      'the workflow still runs after its run is over: its steps should heed their signal',
+    );
+    services.onLeftBehind?.(workflow.name);
+  }
   return end;
+}
+
+function limit(run: JobRun, timeoutMs: number | null, timer: Timer): () => void {
+  if (timeoutMs === null) return () => undefined;
+  return timer(timeoutMs, () => {
+    run.timeOut(timeoutMs);
+  });
 }
 
 function listen(run: JobRun, { lost, drain, release }: RunSignals): () => void {
@@ -121,8 +161,9 @@ function commandOf(ending: Ending, { claim, services }: Reporting): JobCommand |
   if (ending.kind === 'released') {
     return { type: 'InterruptJob', at, data: { runId, reason: 'released' } };
   }
-  const failed = classify(ending.error);
-  return { type: 'FailAttempt', at, data: { runId, ...failed, jitter: random() } };
+  const { kind: _, error, ...steps } = ending;
+  const data = { runId, ...classify(error), jitter: random(), ...steps };
+  return { type: 'FailAttempt', at, data };
 }
 
 function endOf({ kind }: Ending, events: readonly JobEvent[]): RunEnd {
@@ -131,23 +172,26 @@ function endOf({ kind }: Ending, events: readonly JobEvent[]): RunEnd {
 }
 
 /** What `ctx.signal` says when the run is over. */
-function reasonOf({ kind }: Ending, { lost }: RunSignals): DOMException {
-  const why = kind === 'lost' && lost.reason instanceof Error ? lost.reason.message : kind;
+function reasonOf(ending: Ending, { lost }: RunSignals): DOMException {
+  const cause: unknown = ending.kind === 'failed' ? ending.error : lost.reason;
+  const named = ending.kind === 'lost' || ending.kind === 'failed';
+  const why = named && cause instanceof Error ? cause.message : ending.kind;
   return new DOMException(`The run of this job is over: ${why}`, 'AbortError');
 }
 
-/** Waits for the steps that are still under way, so that a slot is free only when its worker is. */
-async function leave(run: JobRun, logger: Logger): Promise<void> {
-  if (await within(run.quiet(), ABANDON_AFTER_MS)) return;
-  logger.warn('the workflow still runs after its run is over: its steps should heed ctx.signal');
-}
-
 type ContextParts = Pick<Reporting, 'claim' | 'services' | 'logger'> &
-  Readonly<{ run: JobRun; signal: AbortSignal }>;
+  Readonly<{ run: JobRun; version: string; signal: AbortSignal }>;
 
-function contextOf({ claim, run, services, logger, signal }: ContextParts): WorkflowContext {
+function contextOf({
+  claim,
+  run,
+  version,
+  services,
+  logger,
+  signal,
+}: ContextParts): WorkflowContext {
   return {
-    job: jobViewOf(claim),
+    job: jobViewOf(claim, version),
     signal,
     logger: {
       debug: (message, fields) => {
@@ -164,15 +208,18 @@ function contextOf({ claim, run, services, logger, signal }: ContextParts): Work
       },
     },
     step: run.step,
-    waitForEvent: run.waitForEvent,
-    sleep: run.sleep,
+    waitForEvent: (event, options) => run.wait(eventWait(event, options)),
+    waitForAny: (events, options) => run.wait(anyWait(events, options)),
+    sleep: (name, delayMs) => run.wait(sleepWait(name, delayMs)),
+    sleepUntil: (name, time) => run.wait(sleepUntilWait(name, time)),
+    approval: (name, options) => run.wait(approvalWait(claim.jobId, name, options)),
     progress: (percent, message) => {
       if (!signal.aborted) services.progress?.(claim.jobId, percent, message ?? null);
     },
   };
 }
 
-function jobViewOf(claim: Claim): JobView {
+function jobViewOf(claim: Claim, version: string): JobView {
   const { jobId, history } = claim;
   const { state } = history;
   const { workflow, trigger, input, retry } = state.request;
@@ -184,6 +231,7 @@ function jobViewOf(claim: Claim): JobView {
     input,
     attempt: state.attempt,
     maxAttempts: retry.maxAttempts,
+    version: state.begunWith?.version ?? version,
     correlationId: correlationOf(claim),
   };
 }

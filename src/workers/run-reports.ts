@@ -1,10 +1,9 @@
-import type { Json } from '../events/event.ts';
 import type { JobEvent } from '../events/job.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/logger.ts';
 import { DecideJob, type Door, type JobHistory } from '../write/door.ts';
-import { type JobCommand, stepKey } from '../write/job/commands.ts';
+import type { JobCommand } from '../write/job/commands.ts';
 import { Rejected } from '../write/rejected.ts';
 import { ABORTED, orAborted } from './abort.ts';
 
@@ -19,9 +18,6 @@ export type Claim = Readonly<{
 
 /** The door refused: another run has the job, or it has ended. */
 export const LOST = Symbol('lost');
-
-/** What a run found done already. */
-type Kept = NonNullable<ReturnType<JobHistory['state']['results']['get']>>;
 
 /** The log would not take a report for so long that the run must end another way. */
 class NotReported extends Error {
@@ -52,20 +48,6 @@ export class RunReports {
     this.history = claim.history;
   }
 
-  get state(): JobHistory['state'] {
-    return this.history.state;
-  }
-
-  keptStep(name: string): Readonly<{ output: Json }> | null {
-    const kept = this.kept(stepKey(name));
-    return kept?.kind === 'step' ? kept : null;
-  }
-
-  keptWait(waitId: string): Extract<Kept, { kind: 'wait' }>['outcome'] | null {
-    const kept = this.kept(waitId);
-    return kept?.kind === 'wait' ? kept.outcome : null;
-  }
-
   /** Appends a report in the middle of a run; throws `NotReported` when the log would not take it. */
   report(command: JobCommand): Promise<readonly JobEvent[] | typeof LOST> {
     return this.inOrder(() => this.send(command, this.options.patienceMs));
@@ -74,10 +56,6 @@ export class RunReports {
   /** Appends how the run ended, whatever it takes: the job would hang if nobody said so. */
   reportEnd(command: JobCommand): Promise<readonly JobEvent[] | typeof LOST> {
     return this.inOrder(() => this.send(command, Number.POSITIVE_INFINITY));
-  }
-
-  private kept(key: string): Kept | undefined {
-    return this.history.state.results.get(key);
   }
 
   private inOrder<T>(send: () => Promise<T>): Promise<T> {

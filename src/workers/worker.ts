@@ -17,6 +17,7 @@ import type { Claim } from './run-reports.ts';
 import { type JobNotices, RunningJobs } from './running-jobs.ts';
 import { type ReleaseSlot, Slots } from './slots.ts';
 import { catchStrayRejections } from './stray-rejections.ts';
+import { codeOf } from './workflow-code.ts';
 
 export type WorkerOptions = Readonly<{
   door: Door;
@@ -160,10 +161,16 @@ export class Worker {
     { lease, signal }: Claiming,
   ): Promise<Disposition> {
     // `sortOut` has seen that it is one.
-    const { jobId } = hintOf(message) as Hint;
+    const { jobId, workflow: name } = hintOf(message) as Hint;
+    const workflow = this.options.workflows.get(name);
     try {
       const { workerId } = lease;
-      const claim = await claimJob(jobId, { ...this.options, workerId }, signal);
+      const code = workflow && codeOf(workflow);
+      const claim = await claimJob(
+        jobId,
+        { ...this.options, workerId, ...(code && { code }) },
+        signal,
+      );
       if (typeof claim !== 'string') {
         void this.execute(claim, lease).finally(release);
         return 'ack';

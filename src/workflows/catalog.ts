@@ -58,7 +58,7 @@ function planned(
   trigger: Trigger,
   warn: (message: string) => void,
 ): PlannedJob {
-  const { name, priority, retry, concurrency, rateLimit } = workflow;
+  const { name, priority, retry, concurrency, rateLimit, timeouts } = workflow;
   const keyBy = (path: string, key: (trigger: Trigger) => string | null): string | null =>
     keyOf(key, trigger, (mistake) => {
       warn(`Workflow "${name}": ${path} ${mistake}; the job has no key`);
@@ -73,6 +73,7 @@ function planned(
       ? { rateLimit: { key: rate, limit: rateLimit.limit, perMs: rateLimit.perMs } }
       : {}),
     retry,
+    ...(timeouts.jobMs === null ? {} : { timeoutMs: timeouts.jobMs }),
   };
 }
 

@@ -8,4 +8,6 @@ export type PlannedJob = Readonly<{
   /** Left out: it may start at once. */
   rateLimit?: Readonly<{ key: string; limit: number; perMs: number }>;
   retry: RetryOptions;
+  /** How long the job may take in all; left out: for ever. */
+  timeoutMs?: number;
 }>;

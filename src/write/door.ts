@@ -48,7 +48,7 @@ export type JobDecision = Readonly<{
 /** A job that a trigger is to start, as the workflow's definition says. */
 export type PlannedJob = Pick<
   JobRequest,
-  'workflow' | 'priority' | 'concurrency' | 'rateLimit' | 'retry'
+  'workflow' | 'priority' | 'concurrency' | 'rateLimit' | 'retry' | 'timeoutMs'
 >;
 
 export type DeliveryOutcome = 'accepted' | 'ignored' | 'unmappable';
@@ -82,6 +82,10 @@ export type ReceivedDelivery = Readonly<{
   /** The exact bytes. */
   body: Buffer;
   receivedAt: Date;
+  /** How many milliseconds its request has taken so far; or in all, where it was durable before. */
+  elapsedMs?: () => number;
+  /** It was durable before, in the spool. */
+  wasSpooled?: boolean;
 }>;
 
 export type DeliveryReceipt =

@@ -92,6 +92,8 @@ describe('defineWorkflow', () => {
       priority: 5,
       rateLimit: null,
       schedules: [],
+      timeouts: { attemptMs: null, jobMs: null },
+      version: '1',
       retry: { maxAttempts: 5, firstDelayMs: 1_000, maxDelayMs: 300_000 },
       run,
     });

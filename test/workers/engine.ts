@@ -13,6 +13,7 @@ import {
   type RunSignals,
   runJob,
 } from '../../src/workers/run-job.ts';
+import { codeOf } from '../../src/workers/workflow-code.ts';
 import { DecideJob, type Door } from '../../src/write/door.ts';
 import type { JobCommand } from '../../src/write/job/commands.ts';
 import { inMemoryDoor } from '../support/in-memory-door.ts';
@@ -45,7 +46,11 @@ export function engine() {
       options: Partial<RunServices> & { signals?: Partial<RunSignals> } = {},
     ): Promise<RunEnd> => {
       const services = { door, logger: silent, random: () => 0, ...options };
-      const claim = await claimJob(jobId, { ...services, workerId: 'w1' }, never());
+      const claim = await claimJob(
+        jobId,
+        { ...services, workerId: 'w1', code: codeOf(workflow) },
+        never(),
+      );
       if (typeof claim === 'string') throw new Error(`Nothing to claim: ${claim}`);
       const signals = { lost: never(), drain: never(), release: never(), ...options.signals };
       return await runJob(claim, workflow, services, signals);

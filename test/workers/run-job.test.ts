@@ -734,6 +734,7 @@ describe('the context', () => {
       input: { a: 1 },
       attempt: 1,
       maxAttempts: 3,
+      version: '1',
       correlationId: jobId,
     });
   });

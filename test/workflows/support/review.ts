@@ -1,5 +1,6 @@
 import type {
   JsonValue,
+  StepCall,
   Trigger,
   WaitOptions,
   Workflow,
@@ -101,13 +102,17 @@ export class FakeJob {
         input: null,
         attempt: this.attempt,
         maxAttempts: 5,
+        version: '1',
         correlationId: 'job-1',
       },
       signal: this.#abort.signal,
       logger: { debug: silent, info: silent, warn: silent, error: silent },
-      step: async <T>(name: string, run: () => T | Promise<T>): Promise<T> => {
+      step: async <T>(name: string, run: (call: StepCall) => T | Promise<T>): Promise<T> => {
         if (!this.steps.has(name)) {
-          this.steps.set(name, JSON.parse(JSON.stringify(await run())) as T);
+          this.steps.set(
+            name,
+            JSON.parse(JSON.stringify(await run({ signal: this.#abort.signal }))) as T,
+          );
         }
         return this.steps.get(name) as T;
       },
@@ -123,7 +128,10 @@ export class FakeJob {
           ? null
           : { event, key: options.key ?? null, payload };
       },
+      waitForAny: async () => null,
       sleep: async () => undefined,
+      sleepUntil: async () => undefined,
+      approval: async () => null,
       progress: silent,
     };
   }
