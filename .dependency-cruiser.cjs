@@ -5,6 +5,7 @@
 const MAY_IMPORT = {
   events: [],
   sdk: [],
+  hosts: ['sdk'],
   platform: [],
   'event-store': ['events', 'platform'],
   messaging: ['platform'],
@@ -13,10 +14,10 @@ const MAY_IMPORT = {
   read: ['events', 'event-store', 'platform'],
   mirror: ['events', 'event-store', 'platform'],
   archive: ['events', 'event-store', 'platform'],
-  ingress: ['events', 'sdk', 'messaging', 'write', 'platform'],
+  ingress: ['events', 'hosts', 'sdk', 'messaging', 'write', 'platform'],
   dispatch: ['events', 'event-store', 'messaging', 'write', 'platform'],
   workers: ['events', 'sdk', 'messaging', 'write', 'platform'],
-  workflows: ['sdk'],
+  workflows: ['hosts', 'sdk'],
   testing: ['events', 'event-store', 'sdk', 'workers', 'write', 'platform'],
   client: [],
 };

@@ -4,7 +4,8 @@ import { type Analysis, type Answer, parseAnswer } from './analysis.ts';
 import type { Diff } from './fetch-diff.ts';
 import { allowListOf } from './git/allow-list.ts';
 import { type CodeReviewOptions, settingsOf } from './options.ts';
-import type { Report, ReportingSettings } from './reporting/host-reporter.ts';
+import type { HostsAccess } from '../../hosts/host-access.ts';
+import type { Report } from './reporting/host-reporter.ts';
 import type { ReportSteps } from './reporting/report-steps.ts';
 
 const BUILT_IN = Symbol.for('jobledger.code-review');
@@ -84,10 +85,7 @@ async function ask(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise
 }
 
 /** Loaded when there is somebody to report to. */
-async function reportsOf(
-  ctx: WorkflowContext,
-  settings: ReportingSettings,
-): Promise<ReportSteps | null> {
+async function reportsOf(ctx: WorkflowContext, settings: HostsAccess): Promise<ReportSteps | null> {
   if (settings[ctx.job.trigger.provider] === undefined) return null;
   const { reportSteps } = await import('./reporting/report-steps.ts');
   return reportSteps(ctx, settings);

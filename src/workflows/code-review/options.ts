@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 
-import type { ReportingSettings } from './reporting/host-reporter.ts';
+import type { HostsAccess } from '../../hosts/host-access.ts';
 
 /** What bounds the work on a repository that strangers can push to. */
 export type Limits = Readonly<{
@@ -39,7 +39,7 @@ export type CodeReviewOptions = Readonly<{
   /** What git gets of the environment: `PATH`, proxies, certificates. Nothing else reaches it. */
   gitEnvironment?: Readonly<Record<string, string>>;
   /** The hosts that reviews are reported to, by provider. Default: none. */
-  reporting?: ReportingSettings;
+  reporting?: HostsAccess;
   limits?: Partial<Limits>;
 }>;
 
@@ -48,7 +48,7 @@ export type Settings = Readonly<{
   cloneAllow: readonly string[] | null;
   rulesDirectory: string | null;
   gitEnvironment: Readonly<Record<string, string>>;
-  reporting: ReportingSettings;
+  reporting: HostsAccess;
   limits: Limits;
 }>;
 

@@ -4,8 +4,8 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { createAnalyser } from '../../../src/workflows/code-review/ast-analyser.ts';
-import type { ReportingSettings } from '../../../src/workflows/code-review/reporting/host-reporter.ts';
-import { isSiteOf } from '../../../src/workflows/code-review/reporting/public-sites.ts';
+import type { HostsAccess } from '../../../src/hosts/host-access.ts';
+import { isSiteOf } from '../../../src/hosts/public-sites.ts';
 import { createCodeReview } from '../../../src/workflows/index.ts';
 import { GitRepository, temporaryFolder } from '../support/git-repository.ts';
 import { type GitHttpServer, serveGit } from '../support/git-http-server.ts';
@@ -40,7 +40,7 @@ function change(lastLine = 'debugger;\n') {
   return { cloneUrl: `${git.url}/${name}/.git`, baseSha, headSha };
 }
 
-function jobFor(given: ReturnType<typeof change>, reporting: ReportingSettings) {
+function jobFor(given: ReturnType<typeof change>, reporting: HostsAccess) {
   const options = {
     dataDir: join(folder.path, 'data'),
     cloneAllow: [`${git.url}/`, pathToFileURL(folder.path).href],
@@ -54,7 +54,7 @@ function jobFor(given: ReturnType<typeof change>, reporting: ReportingSettings) 
   return { job, run: () => job.run(workflow) as Promise<Reported> };
 }
 
-const github = ({ access }: FakeHost): ReportingSettings => ({ github: access });
+const github = ({ access }: FakeHost): HostsAccess => ({ github: access });
 
 describe('a review of which its host hears', () => {
   test('is announced, and its findings are on their lines', async () => {

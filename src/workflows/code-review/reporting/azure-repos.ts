@@ -1,17 +1,13 @@
 import { z } from 'zod';
 
 import { type Comments, inHtml } from './comment.ts';
-import { type HostClient, ownerAndName, path } from './host-client.ts';
+import { type HostClient, ownerAndName, path } from '../../../hosts/host-client.ts';
 import type { Change } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
 import { type Outcome, type Status, setOnce } from './status.ts';
 
 /** Azure Repos: a status of the pull request's iteration, and a thread with one comment. */
 export const azureRepos: HostDefinition = {
-  name: 'Azure Repos',
-  headers: (token) => ({
-    authorization: `Basic ${Buffer.from(`:${token}`).toString('base64')}`,
-  }),
   open: (client, change) => ({
     setStatus: (status) => setStatus(client, change, status),
     comments: threads(client, change),

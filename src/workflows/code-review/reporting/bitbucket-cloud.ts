@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import type { Severity } from '../analysis.ts';
 import { type Comments, inLinkDefinition } from './comment.ts';
-import { type HostClient, ownerAndName, path } from './host-client.ts';
+import { type HostClient, ownerAndName, path } from '../../../hosts/host-client.ts';
 import type { Change } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
 import { NAME, type Outcome, type Status, setOnce } from './status.ts';
@@ -12,12 +12,6 @@ import { NAME, type Outcome, type Status, setOnce } from './status.ts';
  * password or API token, another one an access token.
  */
 export const bitbucketCloud: HostDefinition = {
-  name: 'Bitbucket Cloud',
-  headers: (token) => ({
-    authorization: token.includes(':')
-      ? `Basic ${Buffer.from(token).toString('base64')}`
-      : `Bearer ${token}`,
-  }),
   open: (client, change) => ({
     setStatus: (status) => setStatus(client, change, status),
     annotate: (status) => annotate(client, change, status),

@@ -2,15 +2,13 @@ import { z } from 'zod';
 
 import type { Severity } from '../analysis.ts';
 import { type Comments, inLinkDefinition } from './comment.ts';
-import { type HostClient, ownerAndName, path } from './host-client.ts';
+import { type HostClient, ownerAndName, path } from '../../../hosts/host-client.ts';
 import type { Change } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
 import { NAME, type Outcome, type Status, setOnce } from './status.ts';
 
 /** Bitbucket Data Center from 7.4 on: a build status, a report with annotations, and a comment. */
 export const bitbucketDc: HostDefinition = {
-  name: 'Bitbucket Data Center',
-  headers: (token) => ({ authorization: `Bearer ${token}`, 'x-atlassian-token': 'no-check' }),
   open: (client, change) => ({
     setStatus: (status) => setStatus(client, change, status),
     annotate: (status) => annotate(client, change, status),

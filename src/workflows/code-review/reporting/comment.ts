@@ -1,5 +1,6 @@
 import type { Finding } from '../analysis.ts';
-import { HostRefused, type Change, type Report } from './host-reporter.ts';
+import { HostRefused } from '../../../hosts/host-access.ts';
+import type { Change, Report } from './host-reporter.ts';
 import { oneLine, summaryOf } from './status.ts';
 
 export type Comment = Readonly<{ id: string; body: string; version?: number }>;

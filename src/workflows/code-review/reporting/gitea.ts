@@ -4,15 +4,11 @@ import type { Outcome } from './status.ts';
 
 /** Gitea: a commit status and a comment. */
 export const gitea: HostDefinition = {
-  name: 'Gitea',
-  headers: (token) => ({ authorization: `token ${token}` }),
   open: (client, change) => ({
     setStatus: (status) => setCommitStatus(client, change, status, STATES),
     comments: issueComments(client, change, false),
   }),
 };
-
-export const forgejo: HostDefinition = { ...gitea, name: 'Forgejo' };
 
 const STATES = {
   pending: 'pending',

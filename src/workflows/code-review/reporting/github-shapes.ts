@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { type Comments, inHtml } from './comment.ts';
-import { type HostClient, ownerAndName, path } from './host-client.ts';
+import { type HostClient, ownerAndName, path } from '../../../hosts/host-client.ts';
 import type { Change } from './host-reporter.ts';
 import { NAME, type Outcome, type Status, setOnce } from './status.ts';
 

@@ -2,8 +2,9 @@ import { z } from 'zod';
 
 import type { Finding, Severity } from '../analysis.ts';
 import { issueComments, setCommitStatus } from './github-shapes.ts';
-import { type HostClient, ownerAndName, path } from './host-client.ts';
-import { type Change, HostRefused } from './host-reporter.ts';
+import { type HostClient, ownerAndName, path } from '../../../hosts/host-client.ts';
+import { HostRefused } from '../../../hosts/host-access.ts';
+import type { Change } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
 import { NAME, type Outcome, type Status, isWithoutResult } from './status.ts';
 
@@ -12,12 +13,6 @@ import { NAME, type Outcome, type Status, isWithoutResult } from './status.ts';
  * check runs; for the token of a person, and where a right is missing, it is a commit status.
  */
 export const github: HostDefinition = {
-  name: 'GitHub',
-  headers: (token) => ({
-    accept: 'application/vnd.github+json',
-    authorization: `Bearer ${token}`,
-    'x-github-api-version': '2022-11-28',
-  }),
   open: (client, change) => ({
     async setStatus(status) {
       if (await isCheckRunSet(client, change, status)) return;

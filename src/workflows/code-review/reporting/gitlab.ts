@@ -1,15 +1,13 @@
 import { z } from 'zod';
 
 import { type Comments, inHtml } from './comment.ts';
-import { type HostClient, path } from './host-client.ts';
+import { type HostClient, path } from '../../../hosts/host-client.ts';
 import type { Change } from './host-reporter.ts';
 import type { HostDefinition } from './reporter.ts';
 import { NAME, type Outcome, type Status, setOnce } from './status.ts';
 
 /** gitlab.com and self-managed GitLab: a commit status and a note. */
 export const gitlab: HostDefinition = {
-  name: 'GitLab',
-  headers: (token) => ({ 'private-token': token }),
   open: (client, change) => ({
     setStatus: (status) => setStatus(client, change, status),
     comments: notes(client, change),

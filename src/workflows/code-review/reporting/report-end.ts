@@ -1,5 +1,5 @@
 import type { Trigger } from '../../../sdk/index.ts';
-import type { ReportingSettings } from './host-reporter.ts';
+import type { HostsAccess } from '../../../hosts/host-access.ts';
 import { targetOf } from './target.ts';
 
 /** A job of `code-review` that ended without a result. */
@@ -15,7 +15,7 @@ export type EndedJob = Readonly<{
  */
 export async function reportEnd(
   { jobId, trigger, end }: EndedJob,
-  settings: ReportingSettings,
+  settings: HostsAccess,
   signal: AbortSignal,
 ): Promise<void> {
   const target = targetOf({ jobId, trigger }, settings);

@@ -1,6 +1,7 @@
 import { isRetryAfter } from '../../../sdk/errors.ts';
 import { RetryAfter, type WorkflowContext } from '../../../sdk/index.ts';
-import { HostRefused, type Report, type ReportingSettings } from './host-reporter.ts';
+import { HostRefused, type HostsAccess } from '../../../hosts/host-access.ts';
+import type { Report } from './host-reporter.ts';
 import { type Target, targetOf } from './target.ts';
 
 /** What the job's result says of the reporting. */
@@ -18,7 +19,7 @@ export type ReportSteps = Readonly<{
 }>;
 
 /** null: nothing is reported, and nobody is asked. */
-export function reportSteps(ctx: WorkflowContext, settings: ReportingSettings): ReportSteps | null {
+export function reportSteps(ctx: WorkflowContext, settings: HostsAccess): ReportSteps | null {
   const target = targetOf({ jobId: ctx.job.id, trigger: ctx.job.trigger }, settings);
   if (target === null) return null;
   const { change, reporter } = target;

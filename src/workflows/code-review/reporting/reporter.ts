@@ -2,14 +2,10 @@ import { z } from 'zod';
 
 import type { Finding } from '../analysis.ts';
 import { type Comments, comment } from './comment.ts';
-import { HostClient } from './host-client.ts';
-import {
-  type Change,
-  type HostAccess,
-  HostRefused,
-  type HostReporter,
-  type Report,
-} from './host-reporter.ts';
+import { type HostAccess, HostRefused } from '../../../hosts/host-access.ts';
+import { addressOf } from '../../../hosts/host-address.ts';
+import { HostClient } from '../../../hosts/host-client.ts';
+import type { Change, HostReporter, Report } from './host-reporter.ts';
 import { type Status, statusOf } from './status.ts';
 
 /** What one host's API offers for one change. Each of it may be repeated. */
@@ -22,24 +18,18 @@ export type HostApi = Readonly<{
 
 /** All that is particular to one host. */
 export type HostDefinition = Readonly<{
-  name: string;
-  headers: (token: string) => Readonly<Record<string, string>>;
   open: (client: HostClient, change: Change) => HostApi;
 }>;
 
+/** null: there is no such host. */
 export function reporterOf(
   provider: string,
-  { name, headers, open }: HostDefinition,
-  { token, apiUrl }: HostAccess,
-): HostReporter {
-  const variable = provider.toUpperCase().replaceAll('-', '_');
-  const address = {
-    name,
-    apiUrl,
-    tokenVariable: `${variable}_TOKEN`,
-    urlVariable: `${variable}_API_URL`,
-    headers: headers(token),
-  };
+  { open }: HostDefinition,
+  access: HostAccess,
+): HostReporter | null {
+  const address = addressOf(provider, access);
+  if (address === null) return null;
+  const { name } = address;
   return {
     async report(change, given, signal) {
       const host = open(new HostClient(address, signal), change);

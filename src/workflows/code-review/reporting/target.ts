@@ -1,7 +1,8 @@
 import type { Trigger } from '../../../sdk/index.ts';
 import { createReporter } from './create-reporter.ts';
-import type { Change, HostReporter, ReportingSettings } from './host-reporter.ts';
-import { isSiteOf } from './public-sites.ts';
+import type { HostsAccess } from '../../../hosts/host-access.ts';
+import { isSiteOf } from '../../../hosts/public-sites.ts';
+import type { Change, HostReporter } from './host-reporter.ts';
 
 /** What is reported on, and to whom. */
 export type Target = Readonly<{ change: Change; reporter: HostReporter }>;
@@ -9,7 +10,7 @@ export type Target = Readonly<{ change: Change; reporter: HostReporter }>;
 /** null: nothing is reported on that trigger, and nobody is asked. */
 export function targetOf(
   { jobId, trigger }: Readonly<{ jobId: string; trigger: Trigger }>,
-  settings: ReportingSettings,
+  settings: HostsAccess,
 ): Target | null {
   const { provider, repository, pullRequest, headSha, ref } = trigger;
   const reporter = createReporter(provider, settings);

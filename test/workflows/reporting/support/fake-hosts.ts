@@ -1,4 +1,4 @@
-import type { HostAccess } from '../../../../src/workflows/code-review/reporting/host-reporter.ts';
+import type { HostAccess } from '../../../../src/hosts/host-access.ts';
 import { type HostServer, serve } from './fake-host.ts';
 
 /** A host as its API is documented, with one repository and one pull request. */

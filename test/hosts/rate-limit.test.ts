@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { rateLimitMs } from '../../../src/workflows/code-review/reporting/rate-limit.ts';
+import { rateLimitMs } from '../../src/hosts/rate-limit.ts';
 
 const now = Date.parse('2026-11-20T12:00:00Z');
 const inSeconds = (seconds: number): string => String(now / 1000 + seconds);

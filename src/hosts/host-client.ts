@@ -1,17 +1,7 @@
-import { RetryAfter } from '../../../sdk/index.ts';
-import { HostRefused } from './host-reporter.ts';
+import { RetryAfter } from '../sdk/index.ts';
+import { HostRefused } from './host-access.ts';
+import type { HostAddress } from './host-address.ts';
 import { rateLimitMs } from './rate-limit.ts';
-
-export type HostAddress = Readonly<{
-  /** For people. */
-  name: string;
-  apiUrl: string;
-  /** The variables that hold the token and the address. */
-  tokenVariable: string;
-  urlVariable: string;
-  /** With the token in them. */
-  headers: Readonly<Record<string, string>>;
-}>;
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
