@@ -85,6 +85,7 @@ async function checkDatabase(config: Config): Promise<readonly Check[]> {
       migrations,
       await checkClock(database),
       ...(await checkLags(database)),
+      ...(await checkMirror(database, config)),
       await checkWorkers(database, config),
       ...(await checkSilences(database, config)),
     ];
@@ -152,6 +153,23 @@ async function checkLags(database: Queryable): Promise<readonly Check[]> {
       ? warn(label, `${String(lag)} events behind`, 'is a projector running?')
       : ok(label, `${String(lag)} events behind`);
   });
+}
+
+async function checkMirror(
+  database: Queryable,
+  { eventStoreDbUrl }: Config,
+): Promise<readonly Check[]> {
+  if (eventStoreDbUrl === null) return [];
+  const [row] = await database.query<{ lag: number }>(sql`
+    select (select coalesce(max(position), 0) from log.events)::float8 - coalesce(
+      (select position from log.followers where name = 'mirror'), 0)::float8 as lag`);
+  const lag = row?.lag ?? 0;
+  const state = `${String(lag)} events behind`;
+  return [
+    lag > MAX_LAG
+      ? warn('mirror', state, "is EventStoreDB there? A projector's log says what it waits for")
+      : ok('mirror', state),
+  ];
 }
 
 async function checkWorkers(database: Queryable, { leaseMs }: Config): Promise<Check> {

@@ -5,11 +5,13 @@ import { ConfigError } from '../platform/config.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { VERSION } from '../processes/version.ts';
 import { apiKeysCommand } from './apikeys.ts';
+import { archiveCommand } from './archive.ts';
 import { deliveriesCommand } from './deliveries.ts';
 import { doctorCommand } from './doctor.ts';
 import { eventsCommand } from './events.ts';
 import { jobsCommand } from './jobs.ts';
 import { migrateCommand } from './migrate.ts';
+import { mirrorCommand } from './mirror.ts';
 import { say } from './output.ts';
 import { projectionsCommand } from './projections.ts';
 import { queuesCommand } from './queues.ts';
@@ -38,6 +40,8 @@ for (const command of [
   webhooksCommand(),
   queuesCommand(),
   apiKeysCommand(),
+  archiveCommand(),
+  mirrorCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

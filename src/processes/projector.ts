@@ -5,6 +5,7 @@ import type { Transport } from '../messaging/transport.ts';
 import { Projector } from '../projections/projector.ts';
 import type { Core } from './core.ts';
 import { deliveryUpkeep } from './delivery-upkeep.ts';
+import { openArchiver } from './archive.ts';
 import { openDoor } from './door.ts';
 import { openMirror } from './mirror.ts';
 import { watchLog } from './watch-log.ts';
@@ -36,6 +37,7 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
       deliveryUpkeep(core, signal),
       watchLog(core, { relay: dispatcher.relay, mirror }, signal),
       mirror?.run(signal),
+      openArchiver(core)?.run(signal),
     ]);
   } finally {
     await close();
