@@ -14,6 +14,7 @@ export const binaryArray = {
   bool: (values: Values<boolean>): Buffer => fixed(16, 1, values, writeBool),
   int2: (values: Values<number>): Buffer => fixed(21, 2, values, writeInt2),
   int4: (values: Values<number>): Buffer => fixed(23, 4, values, writeInt4),
+  float4: (values: Values<number>): Buffer => fixed(700, 4, values, writeFloat4),
   int8: (values: Values<bigint>): Buffer => fixed(20, 8, values, writeInt8),
   timestamptz: (values: Values<Date>): Buffer => fixed(1184, 8, values, writeTimestamp),
 } as const;
@@ -93,6 +94,10 @@ function writeInt2(buffer: Buffer, value: number, at: number): void {
 
 function writeInt4(buffer: Buffer, value: number, at: number): void {
   buffer.writeInt32BE(value, at);
+}
+
+function writeFloat4(buffer: Buffer, value: number, at: number): void {
+  buffer.writeFloatBE(value, at);
 }
 
 function writeInt8(buffer: Buffer, value: bigint, at: number): void {

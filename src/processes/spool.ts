@@ -38,7 +38,7 @@ async function openSpoolingStore(
 ): Promise<IngressStore> {
   const { databaseUrl, logger, transport } = core;
   const direct = await openDirect(core, DIRECT_DEADLINE_MS);
-  const drained = await openDirect(core, DRAIN_DEADLINE_MS);
+  const drained = await openDirect({ ...core, inOrder: true }, DRAIN_DEADLINE_MS);
   const spool = new Spool(transport);
   const outage: Outage = new Outage({
     probe: () => probeDeliveries(databaseUrl, DIRECT_DEADLINE_MS),
@@ -62,10 +62,10 @@ async function openSpoolingStore(
 }
 
 async function openDirect(
-  { databaseUrl, logger, hints }: StoreOptions,
+  { databaseUrl, logger, hints, inOrder = false }: StoreOptions & Readonly<{ inOrder?: boolean }>,
   deadlineMs: number,
 ): Promise<IngressStore> {
-  const deliveryLog = new DeliveryLog({ databaseUrl, logger, hints, deadlineMs });
+  const deliveryLog = new DeliveryLog({ databaseUrl, logger, hints, deadlineMs, inOrder });
   const { door, close } = await openDoor({ deliveryLog });
   return {
     door,

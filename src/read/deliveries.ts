@@ -33,6 +33,7 @@ type DeliveryRow = Readonly<{
   jobs: readonly Readonly<{ id: string; workflow: string }>[];
   headers: Readonly<Record<string, string>>;
   body_removed_at: Date | null;
+  latency_ms: number | null;
 }>;
 
 export type ApiDelivery = ReturnType<typeof toApiDelivery>;
@@ -55,12 +56,13 @@ export function toApiDelivery(row: DeliveryRow) {
     jobIds: row.jobs.map(({ id }) => id),
     headers: row.headers,
     bodyRemovedAt: row.body_removed_at,
+    latencyMs: row.latency_ms,
   };
 }
 
 const COLUMNS = sql`d.id, d.delivery_id, d.source, d.provider, d.event, d.action, d.received_at,
   d.received_at::text as sort_value, d.outcome, d.reason, d.triggers, d.jobs, d.headers,
-  d.body_removed_at`;
+  d.body_removed_at, d.latency_ms`;
 
 /** By its own id, or by the provider's id of the delivery. */
 export async function findDelivery(database: Queryable, id: string): Promise<ApiDelivery | null> {

@@ -47,11 +47,18 @@ describe('a delivery in a message', () => {
     await fc.assert(
       fc.asyncProperty(anyDelivery, async (delivery) => {
         const unpacked = await unpackDelivery(await packDelivery(delivery));
-        expect(unpacked).toEqual(delivery);
+        expect(unpacked).toEqual({ ...delivery, wasSpooled: true });
         expect(deliveredJobs(unpacked)).toEqual(deliveredJobs(delivery));
       }),
       { numRuns: 200 },
     );
+  });
+
+  test('has taken as long as it had when it was put there', async () => {
+    const [delivery] = fc.sample(anyDelivery, 1);
+    const packed = await packDelivery({ ...delivery!, elapsedMs: () => 12.5 });
+
+    expect((await unpackDelivery(packed)).elapsedMs?.()).toBe(12.5);
   });
 
   test('of another format, cut off, or with a job for no trigger is not read', async () => {

@@ -7,6 +7,7 @@ import { DeliveryLog } from '../../src/write/delivery/delivery-log.ts';
 import { deliveryRows } from '../../src/write/delivery/delivery-rows.ts';
 import type { DeliveryReceipt, ReceivedDelivery } from '../../src/write/door.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { request, trigger } from '../support/jobs.ts';
 
 const logger = pino({ level: 'silent' });
@@ -68,6 +69,108 @@ const counts = async () => {
 
 const idOf = (receipt: DeliveryReceipt) => (receipt.status === 'id-conflict' ? null : receipt.id);
 
+function gate(): Readonly<{ opened: Promise<void>; open: () => void }> {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+describe('a delivery with a large body', () => {
+  const body = (fill: string) =>
+    Buffer.from(JSON.stringify({ n: ++count, fill: fill.repeat(1_100_000) }));
+
+  test('is stored as it came, with the request of its job and how long it took', async () => {
+    const before = await counts();
+    const given = delivery({ body: body('x'), elapsedMs: () => 50 });
+    const receipt = await accept(given);
+    expect(receipt).toMatchObject({ status: 'new', jobs: [{ workflow: 'review' }] });
+    const [row] = await database.query<{ body: Buffer; latency_ms: number }>(sql`
+      select body, latency_ms from ingress.deliveries where id = ${idOf(receipt)}`);
+    expect(row?.body.equals(given.body)).toBe(true);
+    expect(row?.latency_ms).toBeGreaterThan(50);
+    expect(await counts()).toEqual({
+      deliveries: before.deliveries + 1,
+      events: before.events + 1,
+    });
+  });
+
+  test('is known when it comes again: by its id, by its body, and its id with another body', async () => {
+    const given = delivery({ body: body('x') });
+    const first = await accept(given);
+    const before = await counts();
+    const again = await accept(given);
+    const underAnotherId = await accept({ ...given, key: 'other', deliveryId: 'other' });
+    const another = await accept({ ...given, body: body('y') });
+
+    expect([again, underAnotherId]).toMatchObject([
+      { status: 'duplicate', id: idOf(first), jobs: [{ workflow: 'review' }] },
+      { status: 'duplicate', id: idOf(first), jobs: [{ workflow: 'review' }] },
+    ]);
+    expect(another).toEqual({ status: 'id-conflict' });
+    expect(await counts()).toEqual(before);
+  });
+
+  test('that comes to several processes at once under several ids is one', async () => {
+    const before = await counts();
+    const given = delivery({ body: body('z') });
+    const logs = [1, 2, 3].map(() => new DeliveryLog({ databaseUrl: server.url, logger }));
+    const receipts = await Promise.all(
+      logs.map((each, index) => {
+        const id = `${given.key}-${String(index)}`;
+        const { row, events } = deliveryRows({ ...given, key: id, deliveryId: id });
+        return each.accept(row, events);
+      }),
+    );
+    await Promise.all(logs.map((each) => each.close()));
+
+    expect(receipts.map(({ status }) => status).toSorted()).toEqual([
+      'duplicate',
+      'duplicate',
+      'new',
+    ]);
+    expect(new Set(receipts.map(idOf)).size).toBe(1);
+    expect(await counts()).toEqual({
+      deliveries: before.deliveries + 1,
+      events: before.events + 1,
+    });
+  });
+
+  test('holds no other up while it is written', async () => {
+    const blocker = new Database(server.url, { max: 1, applicationName: 'blocker', logger });
+    const large = delivery({ body: body('w') });
+    // Whoever writes this row waits, as if its body took long to write.
+    const inserted = gate();
+    const released = gate();
+    const held = blocker
+      .transaction(async (transaction) => {
+        await transaction.query(sql`
+          insert into ingress.deliveries (id, received_at, source, provider, delivery_id, delivery_key, body_sha256,
+            event, outcome, triggers, jobs, headers, body)
+          values (gen_random_uuid(), now(), ${large.source}, 'github', 'x', ${large.key}, '', 'x', 'ignored', '[]',
+            '[]', '{}', '')`);
+        inserted.open();
+        await released.opened;
+        throw new Error('never stored');
+      })
+      .catch((error: unknown) => error);
+    await inserted.opened;
+    const stored = accept(large);
+    await eventually(async () => {
+      const waiting = await database.query(sql`
+        select from pg_stat_activity where wait_event_type = 'Lock'
+          and application_name like '%large deliveries%'`);
+      expect(waiting.length).toBeGreaterThan(0);
+    });
+    expect(await accept(delivery())).toMatchObject({ status: 'new' });
+    released.open();
+    expect(await held).toMatchObject({ message: 'never stored' });
+    expect(await stored).toMatchObject({ status: 'new' });
+    await blocker.close();
+  });
+});
+
 describe('a delivery', () => {
   test('is stored as it came, with the request of its job', async () => {
     const given = delivery();
@@ -104,6 +207,19 @@ describe('a delivery', () => {
     );
     expect(receipt).toMatchObject({ status: 'new', jobs: [] });
     expect(await counts()).toEqual({ deliveries: before.deliveries + 1, events: before.events });
+  });
+
+  test('is stored with how long it took until it was durable', async () => {
+    const latencyOf = async (change: Partial<ReceivedDelivery>): Promise<number | null> => {
+      const receipt = await accept(delivery(change));
+      const [row] = await database.query<{ latency_ms: number | null }>(sql`
+        select latency_ms from ingress.deliveries where id = ${idOf(receipt)}`);
+      return row?.latency_ms ?? null;
+    };
+
+    expect(await latencyOf({ elapsedMs: () => 1_000 })).toBeGreaterThan(1_000);
+    expect(await latencyOf({ elapsedMs: () => 1_000, wasSpooled: true })).toBe(1_000);
+    expect(await latencyOf({})).toBeNull();
   });
 
   test('that comes again is a duplicate with the jobs of the first', async () => {

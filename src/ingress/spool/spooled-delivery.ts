@@ -33,6 +33,7 @@ const Head = z.object({
   jobs: z.array(z.object({ trigger: z.int().nonnegative(), planned: Fields })),
   headers: z.record(z.string(), z.string()),
   receivedAt: z.iso.datetime(),
+  elapsedMs: z.number().optional(),
 });
 
 /** The message is no delivery that this version can read. */
@@ -45,7 +46,7 @@ export class UnreadableDelivery extends Error {
  * RabbitMQ 4 takes 16 MiB by default, and a host sends up to 25; their payloads compress some five times.
  */
 export async function packDelivery(delivery: ReceivedDelivery): Promise<Buffer> {
-  const { body, jobs, triggers, receivedAt, ...rest } = delivery;
+  const { body, jobs, triggers, receivedAt, elapsedMs, ...rest } = delivery;
   const head = Buffer.from(
     JSON.stringify({
       ...rest,
@@ -53,6 +54,7 @@ export async function packDelivery(delivery: ReceivedDelivery): Promise<Buffer> 
       triggers,
       jobs: jobs.map(({ trigger, planned }) => ({ trigger: triggers.indexOf(trigger), planned })),
       receivedAt: receivedAt.toISOString(),
+      ...(elapsedMs === undefined ? {} : { elapsedMs: elapsedMs() }),
     }),
   );
   const length = Buffer.alloc(HEAD_LENGTH_BYTES);
@@ -68,7 +70,7 @@ export async function unpackDelivery(message: Buffer): Promise<ReceivedDelivery>
   const whole = await inflate(message);
   const length = whole.length < HEAD_LENGTH_BYTES ? 0 : whole.readUInt32BE();
   const end = HEAD_LENGTH_BYTES + length;
-  const { format: _, ...head } = parseHead(whole.subarray(HEAD_LENGTH_BYTES, end));
+  const { format: _, elapsedMs, ...head } = parseHead(whole.subarray(HEAD_LENGTH_BYTES, end));
   const jobs = head.jobs.map(({ trigger: place, planned }) => {
     const trigger = head.triggers[place];
     if (trigger === undefined) {
@@ -81,6 +83,8 @@ export async function unpackDelivery(message: Buffer): Promise<ReceivedDelivery>
     jobs,
     body: whole.subarray(end),
     receivedAt: new Date(head.receivedAt),
+    wasSpooled: true,
+    ...(elapsedMs === undefined ? {} : { elapsedMs: () => elapsedMs }),
   };
   // `packDelivery` is the only writer, so what the schema leaves open has the types that it was given.
   return delivery as unknown as ReceivedDelivery;

@@ -21,6 +21,8 @@ import { storedHeaders } from './stored-headers.ts';
 export type DeliveryRequest = Readonly<{
   headers: Headers;
   remoteAddress: string;
+  /** How many milliseconds it has taken since its headers were there. */
+  elapsedMs: () => number;
   /** Reads the body, at most so many bytes, and holds it while it is used. */
   withBody: <Result>(maxBytes: number, use: (body: Buffer) => Promise<Result>) => Promise<Result>;
 }>;
@@ -66,11 +68,15 @@ export class Receiver {
     }
     const format = bodyFormat(request.headers, this.provider.formats);
     return request.withBody(this.provider.maxBodyBytes, (body) =>
-      this.receiveBody(request.headers, body, format),
+      this.receiveBody(request, body, format),
     );
   }
 
-  private async receiveBody(headers: Headers, body: Buffer, format: BodyFormat): Promise<Received> {
+  private async receiveBody(
+    { headers, elapsedMs }: DeliveryRequest,
+    body: Buffer,
+    format: BodyFormat,
+  ): Promise<Received> {
     const now = this.parts.clock();
     const secrets = activeSecrets(this.parts.source, now);
     const verdict = this.provider.verify({ headers, body, format, secrets, now });
@@ -80,7 +86,7 @@ export class Receiver {
     if (verdict === 'unsigned-ping') return unsignedPing();
     this.assertWithinRate(now);
     const read = await this.interpret({ provider: this.provider.name, headers, body, format });
-    const delivery = this.describe({ headers, body, read, now });
+    const delivery = { ...this.describe({ headers, body, read, now }), elapsedMs };
     return answerTo(delivery, await this.store(delivery));
   }
 

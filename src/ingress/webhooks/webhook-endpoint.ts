@@ -20,6 +20,12 @@ export type EndpointParts = Readonly<{
 /** What became of a request; no answer when nobody waits for it. */
 type Outcome = Readonly<{ outcome: string; answer: Answer | null; hint: Hint | null }>;
 
+type Exchange = Readonly<{
+  request: IncomingMessage;
+  response: ServerResponse;
+  elapsedMs: () => number;
+}>;
+
 type Logged = Pick<Outcome, 'outcome' | 'hint'> &
   Readonly<{ status: number | undefined; seconds: number }>;
 
@@ -46,10 +52,15 @@ export class WebhookEndpoint {
   async handle(source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const start = performance.now();
     const receiver = this.receivers.get(source);
-    const { outcome, answer, hint } = await this.receive(receiver, request, response);
+    const elapsedMs = (): number => performance.now() - start;
+    const { outcome, answer, hint } = await this.receive(receiver, {
+      request,
+      response,
+      elapsedMs,
+    });
     if (answer !== null) sendAnswer(request, response, answer);
     const { metrics } = this.parts;
-    const seconds = (performance.now() - start) / 1000;
+    const seconds = elapsedMs() / 1000;
     const label = receiver === undefined ? 'unknown' : source;
     metrics.countDelivery(label, outcome);
     if (hint !== null) metrics.countNotAuthentic(label, hint);
@@ -80,8 +91,7 @@ export class WebhookEndpoint {
 
   private async receive(
     receiver: Receiver | undefined,
-    request: IncomingMessage,
-    response: ServerResponse,
+    { request, response, elapsedMs }: Exchange,
   ): Promise<Outcome> {
     try {
       if (receiver === undefined)
@@ -89,6 +99,7 @@ export class WebhookEndpoint {
       const received = await receiver.receive({
         headers: flat(request),
         remoteAddress: request.socket.remoteAddress ?? '',
+        elapsedMs,
         withBody: (bytes, use) => {
           const invite = (): void => {
             if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
