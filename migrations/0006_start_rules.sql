@@ -468,3 +468,33 @@ create function dispatch.turns(
   )
   select array_agg(repository order by place) from turn where place > 0
 $$;
+
+-- What each worker process says of its workflows: a row is alive for as long as it is seen. The dispatcher follows the
+-- schedules of those that are alive, so that two versions can run side by side.
+create table dispatch.declarations (
+  id           text        primary key collate "C",
+  started_at   timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  workflows    text[]      not null,
+  schedules    json        not null
+) with (fillfactor = 50);
+
+-- What starts by the clock. Not from the log: when a job is due follows from next_at, and its id from that time.
+create table dispatch.schedules (
+  workflow    text        not null collate "C",
+  name        text        not null collate "C",
+  cron        text        not null,
+  time_zone   text        not null,
+  job         json        not null,
+  next_at     timestamptz,
+  last_at     timestamptz,
+  last_job_id text        collate "C",
+  paused_at   timestamptz,
+  paused_by   text,
+  declared_at timestamptz not null default clock_timestamp(),
+  primary key (workflow, name)
+);
+comment on column dispatch.schedules.job is 'What its jobs are requested with, but for the time in the trigger''s deliveryId.';
+comment on column dispatch.schedules.next_at is 'null: the dispatcher has to work it out.';
+comment on column dispatch.schedules.last_at is 'The time for which it last started a job.';
+comment on column dispatch.schedules.declared_at is 'When a worker was last seen to have it.';

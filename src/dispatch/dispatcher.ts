@@ -17,6 +17,7 @@ import { Leases } from './leases.ts';
 import { DISPATCH } from './names.ts';
 import { RateLimits } from './rate-limits.ts';
 import { type Reaction, type Wake, react } from './reaction.ts';
+import { Schedules } from './schedules.ts';
 import { SignalConsumer } from './signal-consumer.ts';
 import { SignalMatching } from './signal-matching.ts';
 import { Superseding } from './superseding.ts';
@@ -68,6 +69,7 @@ export class Dispatcher {
       timers: woken(new Timers({ ...own, hintsWake: hints.wake, ratesWake: rates.wake })),
       requests: woken(new WaitRequests(own)),
       leases: woken(new Leases(own)),
+      schedules: woken(new Schedules(own)),
     };
     this.follower = new ControlFollower({
       ...parts,
@@ -124,7 +126,8 @@ export class Dispatcher {
   }
 }
 
-type ReactionName = 'hints' | 'rates' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases';
+type ReactionName =
+  'hints' | 'rates' | 'superseding' | 'waits' | 'timers' | 'requests' | 'leases' | 'schedules';
 
 const woken = (reaction: Reaction): WokenReaction => ({ reaction, wake: new LocalLogHints() });
 

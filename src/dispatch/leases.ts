@@ -34,6 +34,8 @@ export class Leases implements Reaction {
     if (now >= this.judgesFrom) {
       await this.interruptLostRuns();
       await database.query(removeSilentWorkers(leaseMs));
+      await database.query(sql`
+        delete from dispatch.declarations where last_seen_at < clock_timestamp() - interval '1 day'`);
     }
     return leaseMs / 5;
   }

@@ -1,6 +1,7 @@
 import { tail } from '../event-store/tail.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { AstConsumer } from '../workers/ast-consumer.ts';
+import { Declaration } from '../workers/declaration.ts';
 import { LOSS_TYPES, type JobNotice } from '../workers/running-jobs.ts';
 import { Worker } from '../workers/worker.ts';
 import { createAnalyser } from '../workflows/code-review/ast-analyser.ts';
@@ -37,9 +38,21 @@ export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSign
     analyse: createAnalyser({ dataDir: config.dataDir, cloneAllow: config.cloneAllow }),
     logger,
   });
+  const declaration = new Declaration({
+    database,
+    leaseMs: config.leaseMs,
+    workflows: [...catalog.workflows.keys()],
+    schedules: catalog.schedules,
+    logger,
+  });
   logger.info({ workflows: [...catalog.workflows.keys()] }, 'runs jobs');
   try {
-    await Promise.all([worker.run(signal), analyses.run(signal), reportEnds(core, signal)]);
+    await Promise.all([
+      worker.run(signal),
+      declaration.run(signal),
+      analyses.run(signal),
+      reportEnds(core, signal),
+    ]);
   } finally {
     await close();
   }

@@ -69,7 +69,8 @@ export class Ledger {
              c as (delete from dispatch.signals), d as (delete from dispatch.used_signals),
              e as (delete from dispatch.workers), f as (delete from dispatch.progress),
              g as (delete from log.followers), h as (delete from dispatch.bursts),
-             i as (delete from dispatch.rate_starts)
+             i as (delete from dispatch.rate_starts), k as (delete from dispatch.declarations),
+             l as (delete from dispatch.schedules)
         delete from log.events`);
     });
   }
