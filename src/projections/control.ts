@@ -59,8 +59,11 @@ export async function pauseProjection(database: Database, name: string): Promise
 }
 
 /** Lets a paused or failed projection go on from where it stopped; the projector sees it within a second or so. */
-export async function resumeProjection(database: Database, name: string): Promise<void> {
-  await setLive(database, name, false);
+export async function resumeProjection(database: Queryable, name: string): Promise<void> {
+  const generation = await setLive(database, name, false);
+  await database.query(sql`
+    delete from projections.poison
+    where name = ${name} and generation = ${generation} and state = 'STOPPED'`);
 }
 
 async function setLive(database: Queryable, name: string, paused: boolean): Promise<number> {

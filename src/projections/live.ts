@@ -4,11 +4,11 @@ import type { Recorded } from '../events/event.ts';
 import { backoffMs } from '../platform/backoff.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
-import { sql } from '../platform/sql.ts';
 import { isKnown } from './catalog.ts';
 import { readGenerations } from './generations.ts';
 import { ProjectionFault, projectPage } from './page.ts';
 import type { Projection } from './projection.ts';
+import { recordPoison } from './poison.ts';
 import { type Leader, type Reader, claim, groupByPosition } from './reader.ts';
 
 export type LiveOptions = Readonly<{
@@ -19,13 +19,21 @@ export type LiveOptions = Readonly<{
   /** The right to lead: nothing is claimed once somebody has raised the epoch. Without it, nobody else may lead. */
   leader?: Leader;
   pageSize?: number;
-  poison?: PoisonPolicy;
+  poison?: Partial<PoisonPolicy>;
 }>;
 
-/** How often one event is tried before its projection stops, and the pauses between. */
-export type PoisonPolicy = Readonly<{ tries: number; firstMs: number; maxMs: number }>;
+/**
+ * How often an event that a projection cannot take is tried, the pauses between, and what then becomes of it: the
+ * projection stops before it, or its stream is set aside and the projection goes on with all others.
+ */
+export type PoisonPolicy = Readonly<{
+  tries: number;
+  firstMs: number;
+  maxMs: number;
+  policy: 'pause' | 'quarantine';
+}>;
 
-const POISON: PoisonPolicy = { tries: 5, firstMs: 1_000, maxMs: 60_000 };
+const POISON: PoisonPolicy = { tries: 5, firstMs: 1_000, maxMs: 60_000, policy: 'pause' };
 const PAGE_SIZE = 1_000;
 /** How soon a projection that was resumed, or rebuilt by another process, is followed. */
 const REFRESH_MS = 1_000;
@@ -51,7 +59,7 @@ export class LiveProjections {
 
   constructor(private readonly options: LiveOptions) {
     this.pageSize = options.pageSize ?? PAGE_SIZE;
-    this.poison = options.poison ?? POISON;
+    this.poison = { ...POISON, ...options.poison };
   }
 
   /**
@@ -122,19 +130,25 @@ export class LiveProjections {
     }
     reader.failures++;
     if (reader.failures >= this.poison.tries) {
-      await this.stop(reader, error);
+      await this.giveUp(reader, error);
       return;
     }
     reader.retryAt = performance.now() + backoffMs(reader.failures, this.poison);
     this.options.logger.warn({ err: error, tries: reader.failures }, 'a projection will try again');
   }
 
-  /** The place for other policies: to set one job aside and go on with the rest. */
-  private async stop({ projection, generation }: Live, error: ProjectionFault): Promise<void> {
-    this.options.logger.error({ err: error }, 'a projection stopped: it needs a person');
-    await this.options.database.query(sql`
-      update projections.generations set error = ${error.message}, updated_at = clock_timestamp()
-      where name = ${projection.name} and generation = ${generation}`);
+  private async giveUp(reader: Live, fault: ProjectionFault): Promise<void> {
+    const { database, logger } = this.options;
+    const state = this.poison.policy === 'quarantine' ? 'SET_ASIDE' : 'STOPPED';
+    // Unless it has been taken away meanwhile.
+    if (!(await recordPoison(database, reader, { state, fault }))) return;
+    reader.failures = 0;
+    logger.error(
+      { err: fault },
+      state === 'STOPPED'
+        ? 'a projection stopped: it needs a person'
+        : 'a projection set a stream aside: it needs a person',
+    );
   }
 
   /** Follows what is live now: after a start, a loss, a pause, a resumption or a cut-over. */

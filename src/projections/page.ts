@@ -4,6 +4,7 @@ import { moveCheckpoint } from '../event-store/checkpoint.ts';
 import type { Recorded } from '../events/event.ts';
 import type { Database, Queryable, Row } from '../platform/database.ts';
 import { type Statement, sql } from '../platform/sql.ts';
+import { withoutLeftOut } from './poison.ts';
 import type { Reader } from './reader.ts';
 import { shareOf } from './slots.ts';
 
@@ -63,6 +64,16 @@ export async function projectPageIn(
   await runPage(transaction, await planPage(transaction, readers, page), page);
 }
 
+/** Brings the rows alone up to date, in a transaction of the caller: the checkpoint stays where it is. */
+export async function foldInto(
+  transaction: Queryable,
+  reader: Reader,
+  events: readonly Recorded[],
+): Promise<void> {
+  const statements = await planReader(transaction, reader, events);
+  for (const statement of statements) await queryFor(reader, events, transaction, statement);
+}
+
 export function arrive(readers: readonly Reader[], page: readonly Recorded[]): void {
   const last = page.at(-1);
   if (!last) return;
@@ -79,7 +90,9 @@ async function planPage(
   const plans: Plan[] = [];
   for (const reader of readers) {
     const { types } = reader.projection;
-    const wanted = shareOf(reader, page).filter(({ type }) => types.includes(type));
+    const wanted = withoutLeftOut(reader, shareOf(reader, page)).filter(({ type }) =>
+      types.includes(type),
+    );
     const statements = wanted.length === 0 ? [] : await planReader(database, reader, wanted);
     plans.push({ reader, statements });
   }

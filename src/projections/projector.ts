@@ -25,7 +25,7 @@ export type ProjectorParts = Readonly<{
   logger: Logger;
   projections?: readonly Projection[];
   pageSize?: number;
-  poison?: PoisonPolicy;
+  poison?: Partial<PoisonPolicy>;
 }>;
 
 /** Keeps every read model up to date, in one process at a time, through any failure of Postgres. */

@@ -2,6 +2,7 @@ import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { type Generation, followerName, tableNames } from './generations.ts';
 import type { Projection, TableNames } from './projection.ts';
+import { type LeftOut, NOTHING_LEFT_OUT, readLeftOut } from './poison.ts';
 import { type Slot, parseSlotName } from './slots.ts';
 
 /** One generation of a projection on its way through the log, and the right to move it. */
@@ -18,6 +19,8 @@ export type Reader = {
   readonly slot: Slot | null;
   /** While a generation is filled: the readers of its slots, each at a place of its own. Else empty. */
   slots: readonly Reader[];
+  /** What is not for its rows. */
+  readonly leftOut: LeftOut;
 };
 
 /**
@@ -27,40 +30,50 @@ export type Reader = {
  */
 export async function claim(
   database: Database,
-  {
-    projection,
-    generation,
-    state,
-  }: Readonly<{
-    projection: Projection;
-    generation: number;
-    state: Generation['state'];
-  }>,
+  wanted: Claim,
+  leader: Leader | null = null,
+): Promise<Reader | null> {
+  return database.transaction(async (transaction) => {
+    await transaction.query(sql`set local idle_in_transaction_session_timeout = '5s'`);
+    return claimIn(transaction, wanted, leader);
+  });
+}
+
+export type Claim = Readonly<{
+  projection: Projection;
+  generation: number;
+  state: Generation['state'];
+}>;
+
+/** The same within a transaction: until its end, nobody else moves the generation. */
+export async function claimIn(
+  transaction: Queryable,
+  { projection, generation, state }: Claim,
   leader: Leader | null = null,
 ): Promise<Reader | null> {
   const name = followerName(projection.name, generation);
-  const row = await database.transaction(async (transaction) => {
-    await transaction.query(sql`set local idle_in_transaction_session_timeout = '5s'`);
-    // Locked before the checkpoint, as everywhere: what pauses or retires it comes wholly before or wholly after.
-    const [open] = await transaction.query(sql`
-      select from projections.generations
-      where name = ${projection.name} and generation = ${generation} and state = ${state}
-        and not paused and error is null
-      for share`);
-    if (!open) return null;
-    if (leader) await assertLeads(transaction, leader);
-    const [claimed] = await transaction.query<ClaimedRow>(sql`
-      update log.followers set epoch = epoch + 1 where name = ${name}
-      returning name, epoch::text as epoch, position::text as position`);
-    const slots = await transaction.query<ClaimedRow>(sql`
-      update log.followers set epoch = epoch + 1 where starts_with(name, ${`${name}/`})
-      returning name, epoch::text as epoch, position::text as position`);
-    return claimed && { ...claimed, slots };
-  });
-  if (!row) return null;
+  // Locked before the checkpoint, as everywhere: what pauses or retires it comes wholly before or wholly after.
+  const [open] = await transaction.query(sql`
+    select from projections.generations
+    where name = ${projection.name} and generation = ${generation} and state = ${state}
+      and not paused and error is null
+    for share`);
+  if (!open) return null;
+  if (leader) await assertLeads(transaction, leader);
+  const [claimed] = await transaction.query<ClaimedRow>(sql`
+    update log.followers set epoch = epoch + 1 where name = ${name}
+    returning name, epoch::text as epoch, position::text as position`);
+  if (!claimed) return null;
+  const slots = await transaction.query<ClaimedRow>(sql`
+    update log.followers set epoch = epoch + 1 where starts_with(name, ${`${name}/`})
+    returning name, epoch::text as epoch, position::text as position`);
+  const leftOut = await readLeftOut(transaction, projection.name, generation);
   const of = { projection, generation, tables: tableNames(projection, generation) };
-  const slots = row.slots.map((slot) => readerOf(slot, of, parseSlotName(slot.name)));
-  return { ...readerOf(row, of, null), slots };
+  return {
+    ...readerOf(claimed, of, null),
+    slots: slots.map((slot) => readerOf(slot, of, parseSlotName(slot.name))),
+    leftOut,
+  };
 }
 
 type ClaimedRow = Readonly<{ name: string; epoch: string; position: string }>;
@@ -78,6 +91,7 @@ const readerOf = (
   position: BigInt(position),
   slot,
   slots: [],
+  leftOut: NOTHING_LEFT_OUT,
 });
 
 /** Who leads, and since which epoch. */

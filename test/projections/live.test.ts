@@ -10,6 +10,8 @@ import {
   resumeProjection,
   waitForPosition,
 } from '../../src/projections/control.ts';
+import { retryPoison, skipPoison } from '../../src/projections/drain-poison.ts';
+import { listPoison } from '../../src/projections/poison.ts';
 import type { Projection } from '../../src/projections/projection.ts';
 import { PROJECTOR } from '../../src/projections/projector.ts';
 import { LeadershipLost, claim } from '../../src/projections/reader.ts';
@@ -303,4 +305,161 @@ describe('an event that a projection cannot take', () => {
       await expectExact();
     },
   );
+});
+
+describe('poison', () => {
+  const [jobs, ...others] = PROJECTIONS;
+  if (!jobs) throw new Error('no projections');
+  const poison = { tries: 2, firstMs: 1, maxMs: 2, policy: 'quarantine' } as const;
+
+  /** Cannot take steps of these names. */
+  const refusing = (...names: readonly string[]): Projection => ({
+    ...jobs,
+    write: (page, ...rest) => {
+      for (const { type, data } of page) {
+        if (type === 'JobStepCompleted' && names.includes((data as { name: string }).name)) {
+          throw new Error(`no ${(data as { name: string }).name}`);
+        }
+      }
+      return jobs.write(page, ...rest);
+    },
+  });
+
+  const stepsOf = async (id: string) =>
+    (
+      await ledger.rows(`select name from read.job_steps where job_id = '${id}' order by ordinal`)
+    ).map(({ name }) => name);
+
+  /** A job with these steps, and another one behind it; followed by a projection that refuses some. */
+  async function poisoned(steps: readonly string[], ...refused: readonly string[]) {
+    const id = newId();
+    await ledger.append(
+      id,
+      a.requested(),
+      a.started(),
+      ...steps.map((name) => a.stepCompleted(name)),
+    );
+    const other = newId();
+    await ledger.append(other, a.requested(), a.started(), a.stepCompleted('fine'));
+    const live = ledger.live({ projections: [refusing(...refused), ...others], poison });
+    const done = async () => ((await statusOf('jobs'))?.lag ?? 1) === 0;
+    while (!(await done())) await live.round();
+    return { id, other, live };
+  }
+
+  const onlyPoison = async () => {
+    const [one, ...more] = await listPoison(ledger.database);
+    if (!one || more.length > 0) throw new Error('not one poisoned event');
+    return one;
+  };
+
+  const withAll = (...refused: readonly string[]) => ({
+    database: ledger.database,
+    store: ledger.store,
+    projections: [refusing(...refused), ...others],
+  });
+
+  test('quarantines the key and keeps its order: what comes later waits behind it', async () => {
+    const { id, other, live } = await poisoned(['one', 'bad', 'three'], 'bad');
+    expect(await statusOf('jobs')).toMatchObject({ status: 'LIVE', lag: 0 });
+    expect(await stepsOf(id)).toEqual(['one']);
+    expect(await stepsOf(other)).toEqual(['fine']);
+    expect(await onlyPoison()).toMatchObject({
+      name: 'jobs',
+      position: 4n,
+      streamId: id,
+      type: 'JobStepCompleted',
+      state: 'SET_ASIDE',
+      error: 'no bad',
+      tries: 1,
+    });
+    await ledger.append(id, a.stepCompleted('four'));
+    while (await live.round());
+    expect(await stepsOf(id)).toEqual(['one']);
+  });
+
+  test('retry drains what waits, in order, while the projection goes on', async () => {
+    const { id, live } = await poisoned(['one', 'bad', 'three'], 'bad');
+    expect(await retryPoison(await onlyPoison(), withAll())).toEqual({ events: 2, left: null });
+    expect(await stepsOf(id)).toEqual(['one', 'bad', 'three']);
+    expect(await listPoison(ledger.database)).toEqual([]);
+    await ledger.append(id, a.stepCompleted('four'));
+    while (await live.round());
+    expect(await stepsOf(id)).toEqual(['one', 'bad', 'three', 'four']);
+    await expectExact();
+  });
+
+  test('retry that fails leaves all as it is, and counts', async () => {
+    const { id } = await poisoned(['one', 'bad', 'three'], 'bad');
+    const { events, left } = await retryPoison(await onlyPoison(), withAll('bad'));
+    expect([events, left?.position, left?.tries]).toEqual([0, 4n, 2]);
+    expect(await stepsOf(id)).toEqual(['one']);
+  });
+
+  test('retry goes as far as it can, and waits at the next one', async () => {
+    const { id } = await poisoned(['one', 'bad', 'three', 'worse', 'five'], 'bad', 'worse');
+    const first = await retryPoison(await onlyPoison(), withAll('worse'));
+    expect([first.events, first.left?.position]).toEqual([2, 6n]);
+    expect(await stepsOf(id)).toEqual(['one', 'bad', 'three']);
+    expect(await onlyPoison()).toMatchObject({ position: 6n, error: 'no worse' });
+    expect(await retryPoison(await onlyPoison(), withAll())).toMatchObject({ left: null });
+    await ledger.catchUp();
+    await expectExact();
+  });
+
+  test('skip passes the one event over for good, and drains the rest', async () => {
+    const { id, live } = await poisoned(['one', 'bad', 'three'], 'bad');
+    expect(await skipPoison(await onlyPoison(), withAll('bad'))).toEqual({ events: 1, left: null });
+    expect(await stepsOf(id)).toEqual(['one', 'three']);
+    await ledger.append(id, a.stepCompleted('four'));
+    while (await live.round());
+    expect(await stepsOf(id)).toEqual(['one', 'three', 'four']);
+    expect(await onlyPoison()).toMatchObject({ state: 'SKIPPED', position: 4n });
+    await expect(retryPoison(await onlyPoison(), withAll())).rejects.toThrow('passed event 4 over');
+  });
+
+  test('pauses by default, and skip lets the projection go on behind the event', async () => {
+    const id = newId();
+    await ledger.append(
+      id,
+      a.requested(),
+      a.started(),
+      a.stepCompleted('bad'),
+      a.stepCompleted('b'),
+    );
+    const options = {
+      projections: [refusing('bad'), ...others],
+      poison: { tries: 1, firstMs: 1, maxMs: 1 },
+    };
+    const live = ledger.live(options);
+    while ((await statusOf('jobs'))?.status !== 'FAILED') await live.round();
+    expect(await onlyPoison()).toMatchObject({ state: 'STOPPED', position: 3n, error: 'no bad' });
+    await skipPoison(await onlyPoison(), withAll('bad'));
+    await ledger.catchUp(options);
+    expect(await stepsOf(id)).toEqual(['b']);
+    expect(await statusOf('jobs')).toMatchObject({ status: 'LIVE', lag: 0, error: null });
+  });
+
+  test('what stopped goes on from there when it is tried again', async () => {
+    const id = newId();
+    await ledger.append(id, a.requested(), a.started(), a.stepCompleted('bad'));
+    const live = ledger.live({
+      projections: [refusing('bad'), ...others],
+      poison: { tries: 1, firstMs: 1, maxMs: 1 },
+    });
+    while ((await statusOf('jobs'))?.status !== 'FAILED') await live.round();
+    await retryPoison(await onlyPoison(), withAll());
+    expect(await listPoison(ledger.database)).toEqual([]);
+    await ledger.catchUp();
+    expect(await stepsOf(id)).toEqual(['bad']);
+    await expectExact();
+  });
+
+  test('of a generation goes with it: a rebuild takes every event', async () => {
+    const { id } = await poisoned(['one', 'bad', 'three'], 'bad');
+    await rebuild({ names: ['jobs'], database: ledger.database, store: ledger.store });
+    expect(await stepsOf(id)).toEqual(['one', 'bad', 'three']);
+    expect(await listPoison(ledger.database)).toEqual([]);
+    await expectExact();
+  });
 });
