@@ -16,13 +16,20 @@ export type HttpLimits = Readonly<{
 const MAX_HEADER_BYTES = 16_384;
 /** Git hosts send some twenty. */
 const MAX_HEADERS = 128;
-const SOURCE_PATH = /^\/webhooks\/[^/?#]+$/;
+const SOURCE_PATH = /^\/webhooks\/([^/?#]+)$/;
+
+/** Takes a webhook for a source of this name, and answers it. */
+export type TakeWebhook = (
+  source: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+) => Promise<void>;
 
 /**
- * A Fastify instance that hands a body on as the stream that came, and refuses in
- * `application/problem+json` whatever is no `POST /webhooks/<source>`, down to what is not even HTTP.
+ * A Fastify instance that hands each `POST /webhooks/<source>` on before anything of it is routed or read, and refuses
+ * everything else in `application/problem+json`, down to what is not even HTTP.
  */
-export function createHttpServer(limits: HttpLimits): FastifyInstance {
+export function createHttpServer(limits: HttpLimits, take: TakeWebhook): FastifyInstance {
   const server = fastify({
     logger: false,
     exposeHeadRoutes: false,
@@ -40,18 +47,12 @@ export function createHttpServer(limits: HttpLimits): FastifyInstance {
       sendAnswer(request.raw, reply.raw, problemAnswer(nothingHere()));
     },
   });
-  server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', (_request, _stream, done) => {
-    done(null);
-  });
-  server.addHook('onRequest', (request, reply, done) => {
-    const refused = refusal(request.raw);
-    if (refused === null) {
-      done();
-      return;
-    }
+  server.addHook('onRequest', ({ raw: request }, reply) => {
+    // Whoever takes it reads the raw stream and may answer before it has ended, which Fastify cannot.
     reply.hijack();
-    sendAnswer(request.raw, reply.raw, problemAnswer(refused));
+    const found = sourceOf(request);
+    if (typeof found === 'string') void take(found, request, reply.raw);
+    else sendAnswer(request, reply.raw, problemAnswer(found));
   });
   endConnectionsAtStop(server);
   server.server.on('checkContinue', passOn).on('checkExpectation', passOn);
@@ -76,14 +77,15 @@ function endConnectionsAtStop(server: FastifyInstance): void {
   });
 }
 
-/** Why the request needs no closer look. */
-function refusal({ url = '', method, rawHeaders }: IncomingMessage): Refused | null {
+/** The name of the source that a request is for, or why it needs no closer look. */
+function sourceOf({ url = '', method, rawHeaders }: IncomingMessage): string | Refused {
   if (rawHeaders.length > 2 * MAX_HEADERS) {
     return new Refused('headers-too-large', `There are more than ${String(MAX_HEADERS)} headers`);
   }
   const [path = ''] = url.split('?', 1);
-  if (!SOURCE_PATH.test(path)) return nothingHere();
-  if (method === 'POST') return null;
+  const [, source] = SOURCE_PATH.exec(path) ?? [];
+  if (source === undefined) return nothingHere();
+  if (method === 'POST') return source;
   return new Refused('method-not-allowed', 'Webhooks are sent with POST', { allow: 'POST' });
 }
 

@@ -16,7 +16,6 @@ import { MEBIBYTE } from './webhooks/provider.ts';
 import { Receiver } from './webhooks/receive.ts';
 import { type StoreDelivery, throughDoor } from './webhooks/store-delivery.ts';
 import { WebhookEndpoint } from './webhooks/webhook-endpoint.ts';
-import { WebhooksController } from './webhooks/webhooks.controller.ts';
 
 export type IngressOptions = Readonly<{
   door: Door;
@@ -47,7 +46,6 @@ class IngressModule implements OnApplicationShutdown {
   static register(endpoint: WebhookEndpoint, interpreter: Interpreter): DynamicModule {
     return {
       module: IngressModule,
-      controllers: [WebhooksController],
       providers: [
         { provide: WebhookEndpoint, useValue: endpoint },
         { provide: Interpreter, useValue: interpreter },
@@ -65,10 +63,6 @@ class IngressModule implements OnApplicationShutdown {
 export async function createIngress(options: IngressOptions): Promise<NestFastifyApplication> {
   const readDeadlineMs = options.readDeadlineMs ?? 10_000;
   const interpreter = new Interpreter(options.workerUrl);
-  const server = createHttpServer({
-    headersTimeoutMs: readDeadlineMs,
-    requestTimeoutMs: readDeadlineMs * 2,
-  });
   const endpoint = new WebhookEndpoint({
     receivers: receiversOf(options, interpreter),
     bodies: new BodyReader(MAX_HELD_BYTES),
@@ -76,6 +70,10 @@ export async function createIngress(options: IngressOptions): Promise<NestFastif
     metrics: options.metrics ?? NO_METRICS,
     logger: options.logger,
   });
+  const server = createHttpServer(
+    { headersTimeoutMs: readDeadlineMs, requestTimeoutMs: readDeadlineMs * 2 },
+    (...webhook) => endpoint.handle(...webhook),
+  );
   const app = await NestFactory.create<NestFastifyApplication>(
     IngressModule.register(endpoint, interpreter),
     new FastifyAdapter(server),

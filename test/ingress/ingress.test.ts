@@ -276,7 +276,8 @@ describe('a connection', () => {
 
 test('headers have a shorter deadline than whole requests', async () => {
   ingress = await startIngress();
-  const { server } = createHttpServer({ headersTimeoutMs: 10_000, requestTimeoutMs: 20_000 });
+  const limits = { headersTimeoutMs: 10_000, requestTimeoutMs: 20_000 };
+  const { server } = createHttpServer(limits, () => Promise.resolve());
 
   expect(server).toMatchObject({ headersTimeout: 10_000, requestTimeout: 20_000 });
 });

@@ -21,6 +21,7 @@ import {
   refName,
   sha,
   text,
+  webUrl,
 } from '../../src/ingress/webhooks/sanitise.ts';
 import { throughDoor } from '../../src/ingress/webhooks/store-delivery.ts';
 import type { DeliveryReceipt, Door, ReceivedDelivery } from '../../src/write/door.ts';
@@ -236,6 +237,22 @@ describe('facts', () => {
   ])('the clone URL %j becomes %j', (given, kept) => {
     expect(cloneUrl(given)).toBe(kept);
   });
+});
+
+test('a URL is kept as parsing writes it, however plain it looks', () => {
+  const segment = fc.stringMatching(/^[A-Za-z0-9_.~%-]{0,5}$/);
+  const label = fc.stringMatching(/^[a-z0-9-]{0,6}$/);
+  const urls = fc
+    .tuple(fc.array(label, { maxLength: 4 }), fc.array(segment, { maxLength: 5 }))
+    .map(([host, path]) => `https://${host.join('.')}/${path.join('/')}`);
+  fc.assert(
+    fc.property(fc.oneof(urls, fc.webUrl()), (given) => {
+      const expected = URL.canParse(given) ? new URL(given) : null;
+      if (expected?.protocol === 'http:' || /^169\.254\./.test(expected?.hostname ?? '')) return;
+      expect(webUrl(given)).toBe(expected?.href ?? null);
+    }),
+    { numRuns: 2_000 },
+  );
 });
 
 describe('secrets', () => {

@@ -34,6 +34,7 @@ const MAX_HOLDS = 5;
 export class Outage {
   private current: OutageState;
   private readonly events = new EventEmitter().setMaxListeners(0);
+  private readonly listeners = new Set<() => void>();
   private beganAt = performance.now();
   private probeFailure = '';
 
@@ -57,6 +58,14 @@ export class Outage {
   async next(signal: AbortSignal): Promise<null> {
     await this.event('away', signal);
     return null;
+  }
+
+  /** Calls `listener` when an outage begins, until it is told to stop. Each delivery does so, so it costs little. */
+  onBegin(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
   }
 
   /** Resolves when the state is not this one, or `signal` aborts. */
@@ -164,7 +173,9 @@ export class Outage {
   private become(state: OutageState): void {
     this.current = state;
     this.events.emit('change');
-    if (state === 'away') this.events.emit('away');
+    if (state !== 'away') return;
+    this.events.emit('away');
+    for (const listener of this.listeners) listener();
   }
 
   private async event(name: 'change' | 'away', signal?: AbortSignal): Promise<void> {

@@ -66,17 +66,21 @@ async function storeDirectly(
   delivery: ReceivedDelivery,
 ): Promise<StoredDelivery | null> {
   const stored = direct(delivery);
-  // When another one finds the outage, nobody waits for this one any more.
-  stored.catch(() => undefined);
-  const answered = new AbortController();
+  let stop = (): void => undefined;
   try {
-    return await Promise.race([stored, outage.next(answered.signal)]);
+    return await new Promise<StoredDelivery | null>((resolve, reject) => {
+      // When another one finds the outage, nobody waits for this one any more.
+      stop = outage.onBegin(() => {
+        resolve(null);
+      });
+      stored.then(resolve, reject);
+    });
   } catch (error) {
     if (error instanceof Rejected) throw error;
     // A large one may be slow by itself, which says nothing of the others.
     if (delivery.body.length <= LARGE_BYTES) outage.begin(error);
     return null;
   } finally {
-    answered.abort();
+    stop();
   }
 }

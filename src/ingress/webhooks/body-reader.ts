@@ -92,7 +92,8 @@ function read(request: IncomingMessage, limits: BodyLimits, held: Held): Promise
     };
     const onEnd = (): void => {
       settle(() => {
-        resolve(Buffer.concat(chunks));
+        const [only] = chunks;
+        resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
       });
     };
     const onGone = (): void => {

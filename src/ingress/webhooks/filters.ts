@@ -28,6 +28,8 @@ export function filterSights(trigger: Trigger, source: Rules): readonly FilterSi
 
 /** Why the trigger may start no job, in a sentence; null when it may. */
 export function leftOutBy(trigger: Trigger, source: Rules): string | null {
+  const { repositories, ownAccounts = [], filters } = source;
+  if (repositories === null && ownAccounts.length === 0 && filters === undefined) return null;
   const stopped = filterSights(trigger, source).find(({ passes }) => !passes);
   if (stopped === undefined) return null;
   const { filter, value } = stopped;

@@ -127,9 +127,12 @@ export class WebhookEndpoint {
   }
 }
 
-const flat = ({ headers }: IncomingMessage): Headers =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
-    ),
-  );
+function flat({ headers }: IncomingMessage): Headers {
+  // Without a prototype, as a header may have any name.
+  const flattened = Object.create(null) as Record<string, string>;
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined) flattened[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return flattened;
+}

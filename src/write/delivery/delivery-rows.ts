@@ -57,8 +57,9 @@ export function deliveryRows(
 ): Readonly<{ row: DeliveryRow; events: readonly FirstEventRow[] }> {
   const id = newId();
   const { receivedAt: at } = delivery;
-  const requests = delivery.jobs.flatMap(({ trigger, planned }): FirstEventRow[] => {
-    const jobId = deliveredJobId(delivery, planned.workflow, delivery.triggers.indexOf(trigger));
+  const jobs = deliveredJobs(delivery);
+  const requests = delivery.jobs.flatMap(({ trigger, planned }, index): FirstEventRow[] => {
+    const jobId = jobs[index]?.id ?? '';
     const data = { ...planned, trigger, input: null, deliveryId: id };
     const events = job.decide(job.initialState, { type: 'RequestJob', at, data });
     return events.map((event) => ({
@@ -78,7 +79,7 @@ export function deliveryRows(
       hash: createHash('sha256').update(delivery.body).digest(),
       repository: delivery.triggers[0]?.repository?.fullName ?? null,
       triggers: JSON.stringify(delivery.triggers),
-      jobs: JSON.stringify(deliveredJobs(delivery)),
+      jobs: JSON.stringify(jobs),
       headers: JSON.stringify(delivery.headers),
     },
   };
