@@ -19,7 +19,7 @@ export class Limits {
     };
   };
 
-  /** Lets the time pass until the first of them is over. Rejects when nothing would ever end the step. */
+  /** Lets the time pass until the first of them is over, and rejects then; at once when nothing would end the step. */
   hang(): Promise<never> {
     return new Promise((_, reject) => {
       // The step's own limit begins with the call that hangs.
@@ -36,6 +36,7 @@ export class Limits {
         this.running.delete(first);
         this.moveTo(Math.max(this.now(), first.due));
         first.over();
+        reject(new Error('Its time was over'));
       });
     });
   }

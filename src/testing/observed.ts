@@ -15,7 +15,7 @@ export type StepFake = (
     signal: WorkflowContext['signal'];
     /** What the workflow would have done. */
     real: () => unknown;
-    /** Never settles, and lets the time pass until the step or the attempt has taken too long. */
+    /** Does nothing, and lets the time pass until the step or the attempt has taken too long. */
     hang: () => Promise<never>;
   }>,
 ) => unknown;

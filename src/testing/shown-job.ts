@@ -85,16 +85,12 @@ export class ShownJob {
 
   /** When the job goes on by itself. */
   protected nextDue(): number | null {
-    if (!this.isOpen) return null;
+    if (this.view.finishedAt !== null) return null;
     const { deadline } = this.log.state;
     const due = [this.view.nextAttemptAt, this.view.waitingFor?.until, deadline]
       .filter((at) => typeof at === 'string')
       .map((at) => Date.parse(at));
     return due.length === 0 ? null : Math.min(...due);
-  }
-
-  protected get isOpen(): boolean {
-    return this.view.finishedAt === null;
   }
 }
 

@@ -6,6 +6,7 @@ import type { JsonValue, Workflow } from '../sdk/index.ts';
 import { type RunServices, runJob } from '../workers/run-job.ts';
 import { codeOf } from '../workers/workflow-code.ts';
 import type { JobCommand } from '../write/job/commands.ts';
+import { isFinished } from '../write/job/decider.ts';
 import { Rejected } from '../write/rejected.ts';
 import { DecideJob } from '../write/door.ts';
 import type { JobLog, TestSignal } from './job-log.ts';
@@ -196,7 +197,7 @@ export class TestRun extends ShownJob {
   private async takeTurn(): Promise<boolean> {
     const { log } = this;
     const { phase, usedSignals } = log.state;
-    if (this.isOpen && this.isOver(log.state.deadline)) {
+    if (!isFinished(log.state) && this.isOver(log.state.deadline)) {
       await log.decide({ type: 'ExpireJob', at: this.now });
       return true;
     }

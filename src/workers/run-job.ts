@@ -24,6 +24,8 @@ export type RunServices = Readonly<{
   progress?: (jobId: string, percent: number, message: string | null) => void;
   /** Shows which steps of a run are under way now; must not throw. */
   steps?: (run: Pick<Claim, 'jobId' | 'runId'>, steps: readonly StepPlace[]) => void;
+  /** After this, code that ignores its abort signal is left behind, so that it holds no worker's slot for ever. */
+  leaveAfterMs?: number;
   /** Told when a run is over and its code is left behind, still at work; must not throw. */
   onLeftBehind?: (workflow: string) => void;
   clock?: () => Date;
@@ -50,8 +52,7 @@ const NEVER = new AbortController().signal;
 
 const UNDISTURBED: RunSignals = { lost: NEVER, drain: NEVER, release: NEVER };
 
-/** After this, code that ignores its abort signal is left behind, so that it cannot hold a worker's slot for ever. */
-const ABANDON_AFTER_MS = 10_000;
+const LEAVE_AFTER_MS = 10_000;
 
 /**
  * Runs a claimed job from where the log says it stands until it completes, fails, pauses, or is taken away, and
@@ -64,6 +65,7 @@ export async function runJob(
   signals: RunSignals = UNDISTURBED,
 ): Promise<RunEnd> {
   const { clock = () => new Date(), timer = realTimer, patienceMs = 60_000 } = services;
+  const { leaveAfterMs = LEAVE_AFTER_MS } = services;
   const logger = services.logger.child({
     jobId: claim.jobId,
     workflow: workflow.name,
@@ -99,7 +101,7 @@ export async function runJob(
   abort.abort(reasonOf(ending, signals));
   const end = await report(ending, { claim, reports, services, logger });
   unlisten();
-  if (!(await within(run.quiet(), ABANDON_AFTER_MS))) {
+  if (!(await within(run.quiet(), leaveAfterMs))) {
     logger.warn(
       'the workflow still runs after its run is over: its steps should heed their signal',
     );
