@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 
 import {
+  cancelRebuild,
   listProjections,
   pauseProjection,
   type ProjectionInfo,
@@ -9,9 +10,10 @@ import {
 import { rebuild, type RebuildResult, rollback } from '../projections/rebuild.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { print, printJson, printTable, say } from './output.ts';
+import { poisonCommand } from './projections-poison.ts';
 import { progressBar } from './progress-bar.ts';
 import { type Session, withSession } from './session.ts';
-import { Usage } from './usage.ts';
+import { Usage, wholeNumber } from './usage.ts';
 
 type JsonOption = Readonly<{ json?: boolean }>;
 
@@ -20,9 +22,11 @@ export function projectionsCommand(): Command {
     .description('the read models: look, replay, go back')
     .addCommand(list())
     .addCommand(rebuildCommand())
+    .addCommand(cancelCommand())
     .addCommand(rollbackCommand())
     .addCommand(onOne('pause', 'stop one where it is', pauseProjection))
-    .addCommand(onOne('resume', 'let a paused or failed one go on', resumeProjection));
+    .addCommand(onOne('resume', 'let a paused or failed one go on', resumeProjection))
+    .addCommand(poisonCommand());
 }
 
 function list(): Command {
@@ -55,7 +59,14 @@ function printProjections(projections: readonly ProjectionInfo[]): void {
 }
 
 type RebuildOptions = JsonOption &
-  Readonly<{ all?: boolean; shadow?: boolean; verify?: boolean; fresh?: boolean; yes?: boolean }>;
+  Readonly<{
+    all?: boolean;
+    shadow?: boolean;
+    verify?: boolean;
+    fresh?: boolean;
+    yes?: boolean;
+    slots?: number;
+  }>;
 
 function rebuildCommand(): Command {
   return new Command('rebuild')
@@ -65,6 +76,7 @@ function rebuildCommand(): Command {
     .option('--shadow', 'build and compare, but leave what is live')
     .option('--verify', 'swap only if the new rows equal the live ones at the same position')
     .option('--fresh', 'begin anew instead of where a stopped rebuild left off')
+    .option('--slots <n>', 'fill by so many connections at once (default 2)', slotCount)
     .option('--yes', 'do not ask')
     .option('--json', 'print JSON')
     .action((names: readonly string[], options: RebuildOptions) => {
@@ -76,11 +88,14 @@ function rebuildCommand(): Command {
     });
 }
 
+const slotCount = (text: string): number => wholeNumber(text, { min: 1, max: 64 });
+
 async function replay(
   session: Session,
   names: readonly string[],
-  { shadow = false, verify = false, fresh = false, yes = false, json = false }: RebuildOptions,
+  options: RebuildOptions,
 ): Promise<void> {
+  const { shadow = false, verify = false, fresh = false, yes = false, json = false } = options;
   await assertKnown(session, names);
   if (!yes && !shadow && !(await confirmed())) return;
   const stop = new AbortController();
@@ -98,6 +113,7 @@ async function replay(
     shadow,
     verify,
     fresh,
+    ...(options.slots === undefined ? {} : { slots: options.slots }),
     onProgress: bar.show,
     signal: stop.signal,
   });
@@ -137,6 +153,19 @@ function report(results: readonly RebuildResult[], json: boolean): void {
     }
     if (result.outcome === 'stopped' || result.outcome === 'different') process.exitCode = 1;
   }
+}
+
+function cancelCommand(): Command {
+  return new Command('cancel')
+    .description('end a rebuild that is under way or was left, and take away what it has made')
+    .argument('<name>')
+    .action((name: string) =>
+      withSession(async (session) => {
+        await assertKnown(session, [name]);
+        const cancelled = await cancelRebuild(session.database, name);
+        print(cancelled ? `The rebuild of ${name} is cancelled` : `Nothing rebuilds ${name}`);
+      }),
+    );
 }
 
 function rollbackCommand(): Command {

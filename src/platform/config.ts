@@ -41,6 +41,8 @@ export type Config = Readonly<{
   jobKeepDays: number | null;
   /** Seals what names a person; null: it is stored as it is. */
   privacyKey: string | null;
+  /** What becomes of an event that a read model cannot take: it stops, or sets that job aside. */
+  projectionsOnPoison: 'pause' | 'quarantine';
   sources: readonly WebhookSource[];
   /** What is kept of deliveries where their source says nothing else. */
   deliveries: Readonly<{
@@ -139,6 +141,7 @@ const Environment = z.object({
   DELIVERY_REMEMBER_DAYS: integer(30, 36_500, 90),
   RECONCILE_EVERY_SECONDS: integer(0, 86_400, 300),
   JOB_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
+  PROJECTIONS_ON_POISON: z.enum(['pause', 'quarantine']).default('pause'),
   PRIVACY_KEY: z.string().min(32, 'must have 32 characters or more').nullable().default(null),
 });
 
@@ -188,6 +191,7 @@ export function readConfig(env: Env = process.env): Config {
     eventStoreDbUrl: e.EVENTSTOREDB_URL,
     jobKeepDays: e.JOB_KEEP_DAYS,
     privacyKey: e.PRIVACY_KEY,
+    projectionsOnPoison: e.PROJECTIONS_ON_POISON,
     sources,
     deliveries: {
       keepDays: e.DELIVERY_KEEP_DAYS,

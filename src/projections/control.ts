@@ -75,11 +75,13 @@ async function setLive(database: Queryable, name: string, paused: boolean): Prom
   return row.generation;
 }
 
-/** Takes away what an unfinished rebuild has made; one that is under way ends with `CheckpointLost`. */
-export async function cancelRebuild(database: Database, name: string): Promise<void> {
-  for (const each of await readGenerations(database)) {
-    if (each.name === name && each.state === 'BUILDING') await dropGeneration(database, each);
-  }
+/** Takes away what an unfinished rebuild has made; one that is under way ends with `CheckpointLost`. Gives whether there was any. */
+export async function cancelRebuild(database: Database, name: string): Promise<boolean> {
+  const building = (await readGenerations(database)).filter(
+    (each) => each.name === name && each.state === 'BUILDING',
+  );
+  for (const each of building) await dropGeneration(database, each);
+  return building.length > 0;
 }
 
 const POLL_MS = { first: 2, most: 50 } as const;

@@ -12,16 +12,44 @@ export type ApiProjection = Readonly<{
   eventsPerSecond: number | null;
   error: string | null;
   updatedAt: Date;
+  /** Events that it cannot take, or passes over; none of a generation that is not live. */
+  poison: readonly ApiPoisonedEvent[];
+}>;
+
+export type ApiPoisonedEvent = Readonly<{
+  position: string;
+  jobId: string;
+  type: string;
+  state: string;
+  error: string;
+  tries: number;
+  since: Date;
 }>;
 
 /** Every generation of every projection, with how far behind the log it is. */
-export function listProjections(database: Queryable): Promise<readonly ApiProjection[]> {
-  return database.query(sql`
-    select name, version, status, position::text as position, head::text as head, lag::int as lag,
+export async function listProjections(database: Queryable): Promise<readonly ApiProjection[]> {
+  const projections = await database.query<Omit<ApiProjection, 'poison'> & GenerationKey>(sql`
+    select name, generation, version, status, position::text as position, head::text as head, lag::int as lag,
       lag_seconds::float8 as "lagSeconds", events_per_second as "eventsPerSecond", error,
       updated_at as "updatedAt"
     from read.projections order by name, generation desc`);
+  const poison = await database.query<ApiPoisonedEvent & GenerationKey>(sql`
+    select name, generation, position::text as position, stream_id as "jobId", type, state, error, tries, since
+    from read.poison order by read.poison.position`);
+  return projections.map((each) => withPoison(each, poison));
 }
+
+type GenerationKey = Readonly<{ name: string; generation: number }>;
+
+const withPoison = <T extends GenerationKey>(
+  projection: T,
+  poison: readonly (ApiPoisonedEvent & GenerationKey)[],
+): T & Pick<ApiProjection, 'poison'> => ({
+  ...projection,
+  poison: poison.filter(
+    ({ name, generation }) => name === projection.name && generation === projection.generation,
+  ),
+});
 
 export type ApiWorker = Readonly<{
   id: string;

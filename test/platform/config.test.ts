@@ -51,6 +51,7 @@ test('an empty environment has the defaults of the contract', () => {
     reconcileEverySeconds: 300,
     jobKeepDays: null,
     privacyKey: null,
+    projectionsOnPoison: 'pause',
     sources: [],
   });
 });
