@@ -3,9 +3,12 @@ import type { Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { storable } from './storable.ts';
 
+const RESUMED_AT_ONCE = 500;
+
 /**
- * The jobs that wait for such an event, whatever its payload must be, as far as the tables know: a moment after a job paused it may be missing, and
- * the dispatcher then resumes it.
+ * Jobs that wait for such an event, whatever its payload must be, as far as the tables know, the oldest first. Those that
+ * are missing, because they paused a moment ago or are too many for whoever sends the signal to wait for, the dispatcher
+ * resumes.
  */
 export async function findWaiting(
   database: Queryable,
@@ -17,6 +20,6 @@ export async function findWaiting(
     where wait is not null and job_id in (
       select job_id from dispatch.waits
       where event = ${storable(event)} and (key is null or key = ${key === null ? null : storable(key)}))
-    order by line_position`);
+    order by line_position limit ${RESUMED_AT_ONCE}`);
   return rows.map((row) => ({ jobId: row.job_id, waitId: row.wait.id, on: row.wait.on }));
 }
