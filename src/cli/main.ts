@@ -15,6 +15,7 @@ import { mirrorCommand } from './mirror.ts';
 import { say } from './output.ts';
 import { projectionsCommand } from './projections.ts';
 import { queuesCommand } from './queues.ts';
+import { reconcileCommand } from './reconcile.ts';
 import { roleCommands } from './roles.ts';
 import { signalCommand } from './signal.ts';
 import { Usage } from './usage.ts';
@@ -37,6 +38,7 @@ for (const command of [
   eventsCommand(),
   signalCommand(),
   deliveriesCommand(),
+  reconcileCommand(),
   webhooksCommand(),
   queuesCommand(),
   apiKeysCommand(),

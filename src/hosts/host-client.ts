@@ -20,14 +20,28 @@ export class HostClient {
 
   /** What the host answers, parsed; null for an empty answer. Make paths with `path`. */
   async send(method: Method, to: string, body?: unknown): Promise<unknown> {
+    return (await this.ask(method, to, body)).body;
+  }
+
+  /** What is there, and the headers, which may say where the next page is. */
+  async read(to: string): Promise<Readonly<{ body: unknown; headers: Headers }>> {
+    return this.ask('GET', to, undefined);
+  }
+
+  private async ask(
+    method: Method,
+    to: string,
+    body: unknown,
+  ): Promise<Readonly<{ body: unknown; headers: Headers }>> {
     const reply = await this.exchange(method, to, body);
     // Azure answers a wrong token with 203 and a page to sign in.
     if (reply.status < 200 || reply.status > 299 || reply.status === 203) {
       throw this.failureOf(reply, `${method} ${to}`);
     }
-    if (reply.text === '') return null;
+    const { headers, text } = reply;
+    if (text === '') return { body: null, headers };
     try {
-      return JSON.parse(reply.text) as unknown;
+      return { body: JSON.parse(exact(text)) as unknown, headers };
     } catch {
       throw this.refused(`${method} ${to}`, 'an answer that is no JSON', reply.status);
     }
@@ -142,6 +156,10 @@ async function textOf(response: Response): Promise<string> {
   }
   return Buffer.concat(chunks).toString();
 }
+
+/** Ids that a number of JavaScript would round, as GitHub's deliveries have them, become texts. */
+const exact = (json: string): string =>
+  json.replaceAll(/"id":\s*(\d{16,})(?=\s*[,}])/g, '"id":"$1"');
 
 /** What the host says about a refusal, in one line; pages for people are left out. */
 function messageOf(text: string): string {

@@ -1,12 +1,18 @@
 import { Leadership, type Term } from '../event-store/leadership.ts';
+import { Reconciler } from '../ingress/reconcile/reconciler.ts';
+import type { ReconcileReport } from '../ingress/reconcile/report.ts';
 import { DeliveryRetention, type Keep } from '../ingress/upkeep/retention.ts';
 import { isSilent, silenceOf } from '../ingress/upkeep/silence.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Config } from '../platform/config.ts';
+import type { WorkflowCatalog } from '../workflows/index.ts';
+import type { Door } from '../write/door.ts';
 import type { Core } from './core.ts';
 
 const RETENTION_EVERY_MS = 600_000;
 const SILENCE_EVERY_MS = 60_000;
+
+type Upkeep = Readonly<{ core: Core; catalog: WorkflowCatalog; door: Door }>;
 
 type Task = Readonly<{
   name: string;
@@ -15,11 +21,14 @@ type Task = Readonly<{
 }>;
 
 /** Looks after the delivery log in the one process that leads, until `signal` aborts. */
-export async function deliveryUpkeep(core: Core, signal: AbortSignal): Promise<void> {
+export async function deliveryUpkeep(
+  { core, catalog, door }: Upkeep,
+  signal: AbortSignal,
+): Promise<void> {
   const { databaseUrl, logger, metrics } = core;
   const leadership = new Leadership({ databaseUrl, name: 'delivery-upkeep', logger });
   await leadership.lead(signal, async (term) => {
-    const tasks = [retentionOf(core), silenceWatch(core)];
+    const tasks = [retentionOf(core), silenceWatch(core), ...reconciling({ core, catalog, door })];
     await Promise.all(tasks.map((task) => repeat(task, core, term)));
     // Another process tells now.
     metrics.sourceSilenceRatio.reset();
@@ -98,4 +107,52 @@ function silenceWatch({ config, database, metrics, logger }: Core): Task {
       }
     },
   };
+}
+
+/** How long a head may be unknown before it counts as lost. */
+const GRACE_MS = 120_000;
+
+/** None, where no host has a token. */
+function reconciling({ core, catalog: { plan }, door }: Upkeep): readonly Task[] {
+  const { config, database } = core;
+  const everyMs = config.reconcileEverySeconds * 1_000;
+  const sources = config.sources.filter(({ provider }) => config.reporting[provider] !== undefined);
+  if (everyMs === 0 || sources.length === 0) return [];
+  const reconciler = new Reconciler({
+    database,
+    door,
+    plan,
+    access: config.reporting,
+    clock: () => new Date(),
+    graceMs: GRACE_MS,
+  });
+  return [
+    {
+      name: 'reconciler',
+      everyMs,
+      runOnce: async (signal) => {
+        for (const source of sources) {
+          const report = await reconciler.reconcile(source, { dryRun: false, signal });
+          if (report !== null) tell(core, report);
+        }
+      },
+    },
+  ];
+}
+
+function tell({ logger, metrics }: Core, report: ReconcileReport): void {
+  const { source, deliveries, heads, problems } = report;
+  metrics.reconciled.inc({ source, what: 'delivery' }, deliveries.length);
+  metrics.reconciled.inc({ source, what: 'head' }, heads.length);
+  metrics.reconcileFailures.inc({ source }, problems.length);
+  for (const lost of deliveries) {
+    logger.warn(
+      { source, ...lost },
+      'a delivery had not arrived: the host was asked to send it again',
+    );
+  }
+  for (const lost of heads) {
+    logger.warn({ source, ...lost }, 'no delivery told of a head: its job was requested');
+  }
+  for (const problem of problems) logger.warn({ source, problem }, 'a host could not be asked');
 }

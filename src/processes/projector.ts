@@ -3,6 +3,7 @@ import { Dispatcher } from '../dispatch/dispatcher.ts';
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { Projector } from '../projections/projector.ts';
+import type { WorkflowCatalog } from '../workflows/index.ts';
 import type { Core } from './core.ts';
 import { deliveryUpkeep } from './delivery-upkeep.ts';
 import { openArchiver } from './archive.ts';
@@ -10,10 +11,16 @@ import { openDoor } from './door.ts';
 import { openMirror } from './mirror.ts';
 import { watchLog } from './watch-log.ts';
 
-export type ProjectorRole = Readonly<{ core: Core & Readonly<{ transport: Transport }> }>;
+export type ProjectorRole = Readonly<{
+  core: Core & Readonly<{ transport: Transport }>;
+  catalog: WorkflowCatalog;
+}>;
 
 /** Keeps the read models, and carries work from the log to the broker, until `signal` aborts. */
-export async function runProjector({ core }: ProjectorRole, signal: AbortSignal): Promise<void> {
+export async function runProjector(
+  { core, catalog }: ProjectorRole,
+  signal: AbortSignal,
+): Promise<void> {
   const { config, database, store, logger } = core;
   const { door, close } = await openDoor({
     store,
@@ -34,7 +41,7 @@ export async function runProjector({ core }: ProjectorRole, signal: AbortSignal)
       projector.run(signal),
       dispatcher.run(signal),
       cancelCommands({ ...core, door, clock: () => new Date() }).run(signal),
-      deliveryUpkeep(core, signal),
+      deliveryUpkeep({ core, catalog, door }, signal),
       watchLog(core, { relay: dispatcher.relay, mirror }, signal),
       mirror?.run(signal),
       openArchiver(core)?.run(signal),

@@ -82,7 +82,7 @@ const ROLES: Readonly<
   },
   projector: async (core, signal) => {
     const { runProjector } = await import('./projector.ts');
-    await runProjector({ core: core as WithTransport }, signal);
+    await runProjector({ core: core as WithTransport, catalog: await catalogOf(core) }, signal);
   },
 };
 

@@ -100,7 +100,7 @@ async function runRoles(
     });
   });
   return [
-    runProjector({ core }, signal),
+    runProjector(shared, signal),
     runWorker(shared, signal),
     runIngress(
       { ...shared, onListening: ingress, readSources: sourcesOfNow, hangups: core.hangups },

@@ -116,7 +116,7 @@ async function runRoles(
   };
   const shared = { core, catalog, host: '127.0.0.1' };
   await Promise.all([
-    runProjector({ core }, signal),
+    runProjector(shared, signal),
     runWorker(shared, signal),
     runIngress({ ...shared, onListening: heard('ingress') }, signal),
     runApi({ ...shared, onListening: heard('api') }, signal),
