@@ -13,10 +13,12 @@ import { jobsCommand } from './jobs.ts';
 import { migrateCommand } from './migrate.ts';
 import { mirrorCommand } from './mirror.ts';
 import { say } from './output.ts';
+import { privacyCommand } from './privacy.ts';
 import { projectionsCommand } from './projections.ts';
 import { queuesCommand } from './queues.ts';
 import { reconcileCommand } from './reconcile.ts';
 import { roleCommands } from './roles.ts';
+import { schedulesCommand } from './schedules.ts';
 import { signalCommand } from './signal.ts';
 import { Usage } from './usage.ts';
 import { webhooksCommand } from './webhooks.ts';
@@ -41,9 +43,11 @@ for (const command of [
   reconcileCommand(),
   webhooksCommand(),
   queuesCommand(),
+  schedulesCommand(),
   apiKeysCommand(),
   archiveCommand(),
   mirrorCommand(),
+  privacyCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

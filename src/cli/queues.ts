@@ -13,6 +13,7 @@ export function queuesCommand(): Command {
   return new Command('queues')
     .description('look at RabbitMQ, and at what could not be handled')
     .addCommand(list())
+    .addCommand(dead())
     .addCommand(redrive());
 }
 
@@ -34,6 +35,34 @@ function list(): Command {
       }),
     );
 }
+
+function dead(): Command {
+  return new Command('dead')
+    .description('show what could not be handled, and why; it stays where it is')
+    .option('--limit <n>', 'how many of the oldest', '20')
+    .option('--json', 'print JSON, with what each message said')
+    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) =>
+      withTransport(async (transport) => {
+        const letters = await transport.deadLetters(wholeNumber(limit, { min: 1, max: 10_000 }));
+        if (json) printJson(letters);
+        else {
+          printTable(
+            ['DIED', 'QUEUE', 'MESSAGE', 'REASON', 'BODY'],
+            letters.map(({ diedAt, queue, messageId, reason, body }) => [
+              diedAt?.toISOString(),
+              queue,
+              messageId,
+              shortened(reason),
+              shortened(body),
+            ]),
+            'No dead letters.',
+          );
+        }
+      }),
+    );
+}
+
+const shortened = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
 
 function redrive(): Command {
   return new Command('redrive')

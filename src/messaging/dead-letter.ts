@@ -14,6 +14,7 @@ const DEAD = {
 } as const;
 
 const MAX_REASON_LENGTH = 2_000;
+const MAX_SHOWN_BYTES = 4_096;
 
 /** The parcel as it goes to the dead-letter exchange. */
 export function bury(
@@ -59,6 +60,7 @@ export function describeDeath(parcel: Parcel): DeadLetter {
     routingKey: origin?.routingKey ?? originalRoutingKey(parcel),
     reason: origin?.reason ?? 'unknown',
     diedAt: origin?.at ?? null,
+    body: parcel.content.toString('utf8', 0, MAX_SHOWN_BYTES),
   };
 }
 

@@ -8,7 +8,6 @@ import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
   type DeadLetter,
-  type DeadLetterBox,
   NotConfirmed,
   type OutgoingMessage,
   type QueueDepth,
@@ -20,7 +19,7 @@ import {
  * The transport within one process. Its messages are gone when the process ends: whoever publishes must be able to
  * publish again, as the dispatcher does from the log.
  */
-export class InProcessTransport implements Transport, DeadLetterBox {
+export class InProcessTransport implements Transport {
   readonly isDurable = false;
   private readonly topology: Topology;
   private readonly queuesByName: ReadonlyMap<string, InProcessQueue>;

@@ -13,7 +13,6 @@ import { TOPOLOGY, type Topology } from './topology.ts';
 import {
   type Consumer,
   type DeadLetter,
-  type DeadLetterBox,
   NotConfirmed,
   type OutgoingMessage,
   type QueueDepth,
@@ -39,7 +38,7 @@ export type RabbitmqOptions = Readonly<{
  * The transport over RabbitMQ. It publishes over one connection and consumes over another, because a server short of
  * memory or disk stops reading from publishers, and would not see the acknowledgements that make room again.
  */
-export class RabbitmqTransport implements Transport, DeadLetterBox {
+export class RabbitmqTransport implements Transport {
   readonly isDurable = true;
   private readonly topology: Topology;
   private readonly logger: Logger;

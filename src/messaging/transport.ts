@@ -24,16 +24,13 @@ export interface Transport {
   /** How full each queue of the topology is. */
   queues(): Promise<readonly QueueDepth[]>;
 
+  /** The oldest dead letters, which stay where they are: what a redrive would move. */
+  deadLetters(limit: number): Promise<readonly DeadLetter[]>;
+
   /** Takes up to `limit` messages out of the dead-letter queue and publishes each where it came from. */
   redrive(limit: number): Promise<number>;
 
   close(): Promise<void>;
-}
-
-/** What both transports can besides: show what a redrive would move. */
-export interface DeadLetterBox {
-  /** The oldest dead letters, which stay where they are. */
-  deadLetters(limit: number): Promise<readonly DeadLetter[]>;
 }
 
 export type DeadLetter = Readonly<{
@@ -43,6 +40,8 @@ export type DeadLetter = Readonly<{
   routingKey: string;
   reason: string;
   diedAt: Date | null;
+  /** The beginning of what it said. */
+  body: string;
 }>;
 
 export type OutgoingMessage = Readonly<{

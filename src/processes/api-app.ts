@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { GraphQLSchemaHost } from '@nestjs/graphql';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 
-import type { DeliveryDesk, JobFinder, Planner } from '../ingress/graphql/ports.ts';
+import type { DeliveryDesk, JobFinder, Operations, Planner } from '../ingress/graphql/ports.ts';
 import { MutationsModule } from '../ingress/graphql/mutations.module.ts';
 import type { Access } from '../platform/access.ts';
 import type { Queryable } from '../platform/database.ts';
@@ -25,6 +25,7 @@ export type ApiParts = Readonly<{
   planner: Planner;
   jobs: JobFinder;
   deliveries: DeliveryDesk;
+  operations: Operations;
   access: Access;
   database: Queryable;
   logger: Logger;
@@ -32,7 +33,15 @@ export type ApiParts = Readonly<{
 
 @Module({})
 class ApiModule {
-  static register({ read, write, planner, jobs, deliveries, ...http }: ApiParts): DynamicModule {
+  static register({
+    read,
+    write,
+    planner,
+    jobs,
+    deliveries,
+    operations,
+    ...http
+  }: ApiParts): DynamicModule {
     return {
       module: ApiModule,
       imports: [
@@ -43,6 +52,7 @@ class ApiModule {
           planner,
           jobs,
           deliveries,
+          operations,
         }),
       ],
     };

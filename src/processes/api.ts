@@ -6,17 +6,19 @@ import { Interpreter } from '../ingress/webhooks/interpreter.ts';
 import { Access } from '../platform/access.ts';
 import { followApiKeys, validKeys } from '../platform/api-keys.ts';
 import { pause } from '../platform/backoff.ts';
-import { Database } from '../platform/database.ts';
+import { Database, type Queryable } from '../platform/database.ts';
 import { untilAnswered } from '../platform/reachable.ts';
 import { waitForPosition } from '../projections/control.ts';
 import { jobIds } from '../read/job-list.ts';
 import { LiveLog } from '../read/live/live-log.ts';
 import { ReadSide } from '../read/read-side.ts';
 import type { PlannedJob } from '../write/door.ts';
+import type { WriteOptions } from '../write/write.module.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
 import type { Trigger } from '../events/trigger.ts';
 import { aborted } from './aborted.ts';
 import { createApi } from './api-app.ts';
+import { CoreOperations } from './core-operations.ts';
 import type { Core } from './core.ts';
 import { LoggedDeliveries } from './delivery-desk.ts';
 
@@ -44,16 +46,17 @@ export async function runApi(
   if (keys === undefined || head === undefined) return;
   const replica = openReplica(core);
   const live = new LiveLog({ store, hints, logger });
-  const readDatabase = replica ?? database;
+  const readDatabase = core.privacy.database(replica ?? database);
   const access = new Access(config.apiKeys);
   access.replaceStored(keys);
   const interpreter = new Interpreter();
   const { app, close } = await createApi({
     read: readSide({ ...core, database: readDatabase }, live, signal),
-    write: { store, database, findWaiting: (event, key) => findWaiting(database, event, key) },
+    write: writeSide(core),
     planner: new CatalogPlanner(catalog),
     jobs: new ReadModelJobFinder(readDatabase),
     deliveries: new LoggedDeliveries(readDatabase, { config, plan: catalog.plan, interpreter }),
+    operations: new CoreOperations(core),
     access,
     database: readDatabase,
     logger,
@@ -81,8 +84,19 @@ export async function runApi(
   }
 }
 
+const writeSide = ({ database, store, privacy }: Core): WriteOptions => ({
+  store,
+  database: privacy.database(database),
+  sealTrigger: privacy.sealTrigger,
+  findWaiting: (event, key) => findWaiting(database, event, key),
+});
+
 function readSide(
-  { database, store, transport }: Core,
+  {
+    database,
+    store,
+    transport,
+  }: Pick<Core, 'store' | 'transport'> & Readonly<{ database: Queryable }>,
   live: LiveLog,
   signal: AbortSignal,
 ): ReadSide {
@@ -91,6 +105,7 @@ function readSide(
     store,
     live,
     queues: () => transport?.queues() ?? Promise.resolve([]),
+    deadLetters: (limit) => transport?.deadLetters(limit) ?? Promise.resolve([]),
     waitForJobs: (position) =>
       waitForPosition(database, 'jobs', position, { timeoutMs: STALE_AFTER_MS, signal }),
   });
@@ -137,7 +152,7 @@ class CatalogPlanner extends Planner {
 }
 
 class ReadModelJobFinder extends JobFinder {
-  constructor(private readonly database: Database) {
+  constructor(private readonly database: Queryable) {
     super();
   }
 

@@ -16,12 +16,23 @@ export type QueueDepth = Readonly<{
   consumers: number | null;
 }>;
 
+export type DeadLetter = Readonly<{
+  messageId: string;
+  queue: string | null;
+  routingKey: string;
+  reason: string;
+  diedAt: Date | null;
+  body: string;
+}>;
+
 /** What the API's queries and subscriptions are answered from. */
 export class ReadSide {
   readonly database: Queryable;
   readonly store: EventStore;
   readonly live: LiveLog;
   readonly queues: () => Promise<readonly QueueDepth[]>;
+  /** The oldest. */
+  readonly deadLetters: (limit: number) => Promise<readonly DeadLetter[]>;
   private readonly waitForJobs: (position: bigint) => Promise<boolean>;
 
   constructor(
@@ -31,6 +42,7 @@ export class ReadSide {
       store: EventStore;
       live: LiveLog;
       queues: () => Promise<readonly QueueDepth[]>;
+      deadLetters: (limit: number) => Promise<readonly DeadLetter[]>;
       /** Resolves to whether the list of jobs has seen the log up to `position`, after a while at the most. */
       waitForJobs: (position: bigint) => Promise<boolean>;
     }>,
@@ -39,6 +51,7 @@ export class ReadSide {
     this.store = parts.store;
     this.live = parts.live;
     this.queues = parts.queues;
+    this.deadLetters = parts.deadLetters;
     this.waitForJobs = parts.waitForJobs;
   }
 

@@ -8,6 +8,7 @@ import {
   JobFieldsResolver,
   JobPayloadResolver,
 } from './graphql/fields.resolver.ts';
+import { OperationsResolver, SchedulePayloadResolver } from './graphql/operations.resolver.ts';
 import { QueryResolver } from './graphql/query.resolver.ts';
 import { SubscriptionResolver } from './graphql/subscription.resolver.ts';
 import { ReadSide } from './read-side.ts';
@@ -21,6 +22,8 @@ export class ReadModule {
       providers: [
         { provide: ReadSide, useValue: read },
         QueryResolver,
+        OperationsResolver,
+        SchedulePayloadResolver,
         SubscriptionResolver,
         JobFieldsResolver,
         JobConnectionResolver,

@@ -1,16 +1,11 @@
 import { expect } from 'vitest';
 
 import { type Topology, toQueue } from '../../src/messaging/topology.ts';
-import {
-  type DeadLetterBox,
-  NotConfirmed,
-  type Transport,
-  Unroutable,
-} from '../../src/messaging/transport.ts';
+import { NotConfirmed, type Transport, Unroutable } from '../../src/messaging/transport.ts';
 import { eventually } from '../support/eventually.ts';
 import { Gate, Inbox, within } from './inbox.ts';
 
-export type TestedTransport = Transport & DeadLetterBox;
+export type TestedTransport = Transport;
 
 /** What a case works with: a queue of its own, `test.<n>`, in a broker that all cases share. */
 type Bench = Readonly<{
@@ -290,6 +285,7 @@ const CASES: readonly Case[] = [
           routingKey: `${queue}.${String(n)}`,
           reason: `reason ${String(n)}`,
           diedAt: expect.any(Date),
+          body: String(n),
         })),
       );
       const { bodies } = await dead().has(3);

@@ -2,7 +2,8 @@ import { type DynamicModule, Module } from '@nestjs/common';
 
 import { BulkMutationsResolver } from './bulk-mutations.resolver.ts';
 import { JobMutationsResolver } from './job-mutations.resolver.ts';
-import { DeliveryDesk, JobFinder, Planner } from './ports.ts';
+import { OperationMutationsResolver } from './operation-mutations.resolver.ts';
+import { DeliveryDesk, JobFinder, Operations, Planner } from './ports.ts';
 import { RedeliveryMutationsResolver } from './redelivery-mutations.resolver.ts';
 import { SignalMutationsResolver } from './signal-mutations.resolver.ts';
 
@@ -14,11 +15,13 @@ export class MutationsModule {
     planner,
     jobs,
     deliveries,
+    operations,
   }: Readonly<{
     write: DynamicModule;
     planner: Planner;
     jobs: JobFinder;
     deliveries: DeliveryDesk;
+    operations: Operations;
   }>): DynamicModule {
     return {
       module: MutationsModule,
@@ -27,10 +30,12 @@ export class MutationsModule {
         { provide: Planner, useValue: planner },
         { provide: JobFinder, useValue: jobs },
         { provide: DeliveryDesk, useValue: deliveries },
+        { provide: Operations, useValue: operations },
         JobMutationsResolver,
         BulkMutationsResolver,
         SignalMutationsResolver,
         RedeliveryMutationsResolver,
+        OperationMutationsResolver,
       ],
     };
   }

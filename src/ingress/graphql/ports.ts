@@ -35,3 +35,15 @@ export abstract class DeliveryDesk {
     options: Readonly<{ onlyFailed: boolean; size: number; after: string | null }>,
   ): Promise<Readonly<{ ids: readonly string[]; endCursor: string | null }>>;
 }
+
+/** What operators do to the machinery; dispatch and the broker are behind it. */
+export abstract class Operations {
+  /** False: there is no such schedule. */
+  abstract pauseSchedule(schedule: ScheduleName, by: string): Promise<boolean>;
+  /** False: there is no such schedule. */
+  abstract resumeSchedule(schedule: ScheduleName): Promise<boolean>;
+  /** Gives how many dead letters were put back where they came from. */
+  abstract redrive(limit: number): Promise<number>;
+}
+
+export type ScheduleName = Readonly<{ workflow: string; name: string }>;
