@@ -1,8 +1,12 @@
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import { sql } from '../platform/sql.ts';
+import type { Queryable } from '../platform/database.ts';
 import { raiseEpoch } from './checkpoint.ts';
 import { DedicatedConnection } from './dedicated-connection.ts';
+
+/** What each candidate's connection is called, whether it leads or not. */
+export const candidateName = (name: string): string => `lead ${name}`;
 
 /** One stretch of leading: `signal` aborts when it must end, `epoch` is higher than any before it. */
 export type Term = Readonly<{ epoch: bigint; signal: AbortSignal }>;
@@ -26,7 +30,13 @@ const SESSION = {
  */
 export class Leadership {
   constructor(
-    private readonly options: Readonly<{ databaseUrl: string; name: string; logger: Logger }>,
+    private readonly options: Readonly<{
+      databaseUrl: string;
+      name: string;
+      logger: Logger;
+      /** Asked before each try for the lock: a candidate may leave it to others. */
+      mayTry?: (database: Queryable) => Promise<boolean>;
+    }>,
   ) {}
 
   /** Runs `work` in each term that is won, until `signal` aborts and the last `work` has ended. */
@@ -48,7 +58,7 @@ export class Leadership {
   /** One connection's life: waits for the lock, and leads for one term. */
   private async campaign(signal: AbortSignal, work: (term: Term) => Promise<void>): Promise<void> {
     const { databaseUrl, name } = this.options;
-    const connection = await DedicatedConnection.open(databaseUrl, `lead ${name}`, SESSION);
+    const connection = await DedicatedConnection.open(databaseUrl, candidateName(name), SESSION);
     const term = new AbortController();
     const end = (): void => {
       term.abort();
@@ -88,6 +98,7 @@ export class Leadership {
   }
 
   private async takeLock(connection: DedicatedConnection): Promise<boolean> {
+    if ((await this.options.mayTry?.(connection)) === false) return false;
     const [row] = await connection.query<{ taken: boolean }>(sql`
       select pg_try_advisory_lock(hashtextextended(${`jobledger follower ${this.options.name}`}, 0)) as taken`);
     return row?.taken === true;

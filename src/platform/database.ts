@@ -69,11 +69,14 @@ export class Database implements Queryable {
   }
 }
 
+/** As the server shows a connection. */
+export const applicationName = (name: string): string => `jobledger ${name}`.slice(0, 63);
+
 /** What every connection of ours is opened with, pooled or dedicated. */
-export function connectionOptions(url: string, applicationName: string): ClientConfig {
+export function connectionOptions(url: string, name: string): ClientConfig {
   return {
     connectionString: url,
-    application_name: `jobledger ${applicationName}`,
+    application_name: applicationName(name),
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     types: columnTypes,

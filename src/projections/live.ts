@@ -5,19 +5,22 @@ import { backoffMs } from '../platform/backoff.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { isKnown } from './catalog.ts';
-import { readGenerations } from './generations.ts';
+import { type Generation, readGenerations } from './generations.ts';
 import { ProjectionFault, projectPage } from './page.ts';
 import type { Projection } from './projection.ts';
 import { recordPoison } from './poison.ts';
-import { type Leader, type Reader, claim, groupByPosition } from './reader.ts';
+import { type Leader, LeadershipLost, type Reader, claim, groupByPosition } from './reader.ts';
 
 export type LiveOptions = Readonly<{
   database: Database;
   store: EventStore;
   logger: Logger;
   projections: readonly Projection[];
-  /** The right to lead: nothing is claimed once somebody has raised the epoch. Without it, nobody else may lead. */
-  leader?: Leader;
+  /**
+   * The right to lead, by projection: none is claimed once somebody has raised its epoch, and those that are not
+   * there are left to others. Without it all are followed, and nobody else may lead.
+   */
+  leaders?: Map<string, Leader>;
   pageSize?: number;
   poison?: Partial<PoisonPolicy>;
 }>;
@@ -46,10 +49,15 @@ type Live = Reader & {
   retryAt: number;
 };
 
+const isOpen = ({ version, paused, error }: Generation, known: number): boolean =>
+  version === known && !paused && error === null;
+
 /** Keeps the live generation of every projection up to date. One round at a time. */
 export class LiveProjections {
   private readers: readonly Live[] = [];
   private refreshAt = 0;
+  /** Whether it is not known where the readers stand, and who may move them. */
+  private lost = true;
   private readonly pageSize: number;
   private readonly poison: PoisonPolicy;
   /** Events of types that this program does not know, passed over since the start. */
@@ -64,10 +72,10 @@ export class LiveProjections {
 
   /**
    * Takes one page at each place where projections stand, and says whether there was any. Throws what the database
-   * or the network did, and `LeadershipLost`; the fault of a projection stops that one alone.
+   * or the network did; the fault of a projection stops that one alone.
    */
   async round(): Promise<boolean> {
-    if (performance.now() >= this.refreshAt) await this.refresh();
+    if (this.lost || performance.now() >= this.refreshAt) await this.refresh();
     let moved = false;
     for (const group of this.groups()) {
       moved = (await this.advance(group.readers as readonly Live[], group.upTo)) || moved;
@@ -120,6 +128,7 @@ export class LiveProjections {
 
   private async failed(error: unknown): Promise<void> {
     // Whatever was committed or not, the checkpoints in the database say where to go on.
+    this.lost = true;
     this.refreshAt = 0;
     if (error instanceof CheckpointLost) return;
     if (!(error instanceof ProjectionFault)) throw error;
@@ -151,25 +160,32 @@ export class LiveProjections {
     );
   }
 
+  /** Follows, from the next round on, what it leads then. */
+  lookAgain(): void {
+    this.refreshAt = 0;
+  }
+
   /** Follows what is live now: after a start, a loss, a pause, a resumption or a cut-over. */
   private async refresh(): Promise<void> {
-    const { database, projections } = this.options;
+    const { database, projections, leaders } = this.options;
+    // First, as somebody may ask for another look meanwhile.
+    this.refreshAt = performance.now() + REFRESH_MS;
     const generations = await readGenerations(database);
-    const lost = this.refreshAt === 0;
     const readers: Live[] = [];
     for (const projection of projections) {
       const { name, version } = projection;
+      if (leaders && !leaders.has(name)) continue;
       const wanted = generations.find((each) => each.name === name && each.state === 'LIVE');
-      if (!wanted || wanted.version !== version || wanted.paused || wanted.error !== null) continue;
+      if (!wanted || !isOpen(wanted, version)) continue;
       const known = this.readers.find(
         (reader) => reader.projection === projection && reader.generation === wanted.generation,
       );
       const reader =
-        known && !lost ? known : await this.claim(projection, wanted.generation, known);
+        known && !this.lost ? known : await this.claim(projection, wanted.generation, known);
       if (reader) readers.push(reader);
     }
     this.readers = readers;
-    this.refreshAt = performance.now() + REFRESH_MS;
+    this.lost = false;
   }
 
   private async claim(
@@ -177,8 +193,14 @@ export class LiveProjections {
     generation: number,
     known: Live | undefined,
   ): Promise<Live | null> {
-    const { database, leader } = this.options;
-    const reader = await claim(database, { projection, generation, state: 'LIVE' }, leader);
+    const { database, leaders } = this.options;
+    const leader = leaders?.get(projection.name) ?? null;
+    const reader = await claim(database, { projection, generation, state: 'LIVE' }, leader).catch(
+      (error: unknown) => {
+        if (error instanceof LeadershipLost) return null;
+        throw error;
+      },
+    );
     if (!reader) return null;
     const { limit = this.pageSize, failures = 0, retryAt = 0 } = known ?? {};
     return { ...reader, limit, failures, retryAt };

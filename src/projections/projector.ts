@@ -1,20 +1,17 @@
 import type { EventStore } from '../event-store/event-store.ts';
-import { Leadership, type Term } from '../event-store/leadership.ts';
+import { Leadership } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
 import { PollDelay } from '../event-store/log-page.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
-import type { Database } from '../platform/database.ts';
+import type { Database, Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { PROJECTIONS } from './catalog.ts';
 import { readGenerations } from './generations.ts';
 import { LiveProjections, type PoisonPolicy } from './live.ts';
 import type { Projection } from './projection.ts';
-import { LeadershipLost } from './reader.ts';
 import { rebuild } from './rebuild.ts';
 import { RateMeter } from './rate-meter.ts';
-
-/** Names the lock and the epoch of whoever keeps the read models. */
-export const PROJECTOR = 'projections';
+import { Shares, projectorName } from './shares.ts';
 
 export type ProjectorParts = Readonly<{
   database: Database;
@@ -28,48 +25,88 @@ export type ProjectorParts = Readonly<{
   poison?: Partial<PoisonPolicy>;
 }>;
 
-/** Keeps every read model up to date, in one process at a time, through any failure of Postgres. */
+/** How soon a process gives a projection to one that has come. */
+const SHARE_MS = 1_000;
+
+/**
+ * Keeps every read model up to date, through any failure of Postgres. Several processes share them out: each is kept
+ * by one at a time, and by another one within seconds when that one dies.
+ */
 export class Projector {
-  private readonly leadership: Leadership;
   private readonly projections: readonly Projection[];
+  private readonly shares: Shares;
+  private readonly live: LiveProjections;
+  private readonly rates: RateMeter;
+  /** The page at hand. */
+  private round: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly parts: ProjectorParts) {
-    const { databaseUrl, logger } = parts;
-    this.leadership = new Leadership({ databaseUrl, name: PROJECTOR, logger });
     this.projections = parts.projections ?? PROJECTIONS;
+    this.shares = new Shares(this.projections.map(({ name }) => name));
+    this.live = new LiveProjections({
+      ...parts,
+      projections: this.projections,
+      leaders: this.shares.held,
+    });
+    this.rates = new RateMeter(parts.database, this.live.taken);
   }
 
-  /** Follows the log whenever it leads, until `signal` aborts; then the page at hand is finished first. */
+  /** Follows the log with the projections that are its own, until `signal` aborts; the page at hand is finished first. */
   async run(signal: AbortSignal): Promise<void> {
-    await this.leadership.lead(signal, async (term) => {
+    await Promise.all([
+      this.follow(signal),
+      ...this.projections.map((projection) => this.lead(projection, signal)),
+    ]);
+  }
+
+  private async lead(projection: Projection, signal: AbortSignal): Promise<void> {
+    const { databaseUrl, logger } = this.parts;
+    const name = projectorName(projection.name);
+    const mayTry = (database: Queryable): Promise<boolean> => this.shares.mayTake(database);
+    const leadership = new Leadership({ databaseUrl, name, logger, mayTry });
+    await leadership.lead(signal, async (term) => {
       const ended = new AbortController();
-      const rebuilding = this.rebuildOutdated(AbortSignal.any([term.signal, ended.signal]));
+      const rebuilding = this.rebuildOutdated(
+        projection,
+        AbortSignal.any([term.signal, ended.signal]),
+      );
+      this.shares.held.set(projection.name, { name, epoch: term.epoch });
+      this.live.lookAgain();
       try {
-        await this.follow(term);
+        await this.keep(term.signal);
       } finally {
+        this.shares.held.delete(projection.name);
+        this.live.lookAgain();
         ended.abort();
-        await rebuilding;
+        await Promise.all([rebuilding, this.round]);
       }
     });
   }
 
-  private async follow({ epoch, signal }: Term): Promise<void> {
-    const { database, hints, logger } = this.parts;
-    const leader = { name: PROJECTOR, epoch };
-    const live = new LiveProjections({ ...this.parts, projections: this.projections, leader });
-    const rates = new RateMeter(database, live.taken);
+  /** Until the end of the term, or until another process has too few. */
+  private async keep(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(SHARE_MS * (0.75 + Math.random() / 2), signal);
+      // Without an answer, the term's own connection says whether it goes on.
+      if (await this.shares.hasTooMany(this.parts.database).catch(() => false)) return;
+    }
+  }
+
+  private async follow(signal: AbortSignal): Promise<void> {
+    const { hints, logger } = this.parts;
     const delay = new PollDelay();
     let failures = 0;
     while (!signal.aborted) {
       const { heard } = hints;
       try {
-        const moved = await live.round();
+        const round = this.live.round();
+        this.round = round.catch(() => false);
+        const moved = await round;
         failures = 0;
-        await rates.store();
+        await this.rates.store();
         const waitMs = delay.next(moved);
         if (!moved) await hints.wait(waitMs, signal, heard);
       } catch (error) {
-        if (error instanceof LeadershipLost) return;
         failures++;
         logger.warn({ err: error, failures }, 'the projections wait for the database');
         await pause(backoffMs(failures), signal);
@@ -78,14 +115,21 @@ export class Projector {
   }
 
   /** A projection whose version was raised, or that is new, is built beside what is there and swapped in. */
-  private async rebuildOutdated(signal: AbortSignal): Promise<void> {
+  private async rebuildOutdated(projection: Projection, signal: AbortSignal): Promise<void> {
     const { database, store, logger } = this.parts;
     for (let failures = 0; !signal.aborted;) {
       try {
-        const names = await this.outdated();
-        if (names.length === 0) return;
-        logger.info({ projections: names }, 'rebuilds what has a new version');
-        await rebuild({ names, database, store, logger, signal, projections: this.projections });
+        if (!(await this.isOutdated(projection))) return;
+        const { name } = projection;
+        logger.info({ projection: name }, 'rebuilds what has a new version');
+        await rebuild({
+          names: [name],
+          database,
+          store,
+          logger,
+          signal,
+          projections: [projection],
+        });
         return;
       } catch (error) {
         failures++;
@@ -95,23 +139,16 @@ export class Projector {
     }
   }
 
-  private async outdated(): Promise<readonly string[]> {
-    const live = new Map(
-      (await readGenerations(this.parts.database))
-        .filter(({ state }) => state === 'LIVE')
-        .map(({ name, version }) => [name, version]),
-    );
-    for (const { name, version } of this.projections) {
-      const present = live.get(name) ?? 0;
-      if (present > version) {
-        this.parts.logger.error(
-          { projection: name, live: present, known: version },
-          'a newer program wrote this projection, which stands still: start that program, or run `jobledger projections rollback` here',
-        );
-      }
+  private async isOutdated({ name, version }: Projection): Promise<boolean> {
+    const generations = await readGenerations(this.parts.database);
+    const live = generations.find((each) => each.name === name && each.state === 'LIVE');
+    const present = live?.version ?? 0;
+    if (present > version) {
+      this.parts.logger.error(
+        { projection: name, live: present, known: version },
+        'a newer program wrote this projection, which stands still: start that program, or run `jobledger projections rollback` here',
+      );
     }
-    return this.projections
-      .filter(({ name, version }) => version > (live.get(name) ?? 0))
-      .map(({ name }) => name);
+    return version > present;
   }
 }

@@ -10,7 +10,8 @@ import {
   waitForPosition,
 } from '../../src/projections/control.ts';
 import type { Projection } from '../../src/projections/projection.ts';
-import { PROJECTOR, Projector, type ProjectorParts } from '../../src/projections/projector.ts';
+import { Projector, type ProjectorParts } from '../../src/projections/projector.ts';
+import { projectorName } from '../../src/projections/shares.ts';
 import * as a from '../support/jobs.ts';
 import { eventually } from '../support/eventually.ts';
 import { Ledger, silent } from './support.ts';
@@ -78,18 +79,60 @@ describe('the projector', () => {
     dead.on('error', () => {});
     await dead.connect();
     await dead.query(
-      `select pg_advisory_lock(hashtextextended('jobledger follower ${PROJECTOR}', 0))`,
+      `select pg_advisory_lock(hashtextextended('jobledger follower ${projectorName('jobs')}', 0))`,
     );
     start();
     const position = await appendJob();
     expect(await seen(position, 300)).toBe(false);
     const died = performance.now();
     await ledger.rows(
-      `select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid <> pg_backend_pid()`,
+      `select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and pid = ${String(processIdOf(dead))}`,
     );
     expect(await seen(position)).toBe(true);
     expect(performance.now() - died).toBeLessThan(5_000);
     await dead.end().catch(() => {});
+  });
+
+  describe('of which there are two', () => {
+    const keeperOf = async () =>
+      Object.fromEntries(
+        (
+          await ledger.rows(`
+            select regexp_replace(activity.application_name, '.*:', '') as name, activity.client_port as port
+            from pg_locks as lock join pg_stat_activity as activity using (pid)
+            where lock.locktype = 'advisory' and lock.granted and activity.datname = current_database()
+              and activity.application_name like '%lead projections:%'`)
+        ).map(({ name, port }) => [name, port]),
+      );
+
+    test('share the projections out, and each takes all when it is alone', async () => {
+      const first = start();
+      await eventually(async () => {
+        expect(Object.keys(await keeperOf()).toSorted()).toEqual(['job_stats', 'jobs']);
+      });
+      const before = await keeperOf();
+      start();
+      await eventually(async () => {
+        const now = await keeperOf();
+        expect(Object.keys(now).toSorted()).toEqual(['job_stats', 'jobs']);
+        expect(Object.keys(now).filter((name) => now[name] === before[name])).toHaveLength(1);
+      });
+      expect(await seen(await appendJob())).toBe(true);
+      const shared = await keeperOf();
+      await first.stop();
+      await eventually(async () => {
+        const now = await keeperOf();
+        expect(Object.keys(now).toSorted()).toEqual(['job_stats', 'jobs']);
+        expect(Object.keys(now).filter((name) => now[name] === shared[name])).toHaveLength(1);
+      });
+      const position = await appendJob();
+      expect(await seen(position)).toBe(true);
+      await eventually(async () => {
+        expect(await ledger.rows('select sum(completed)::int as n from read.job_stats')).toEqual([
+          { n: 2 },
+        ]);
+      });
+    });
   });
 
   test('goes on by itself after all of its connections were cut', async () => {
@@ -165,6 +208,8 @@ describe('the projector', () => {
     });
   });
 });
+
+const processIdOf = (client: Client) => (client as unknown as { processID: number }).processID;
 
 const original = (names: Readonly<Record<string, string>>) =>
   Object.fromEntries(
