@@ -14,6 +14,7 @@ const MAY_IMPORT = {
   read: ['events', 'event-store', 'platform'],
   mirror: ['events', 'event-store', 'platform'],
   archive: ['events', 'event-store', 'platform'],
+  privacy: ['events', 'event-store', 'platform'],
   ingress: ['events', 'hosts', 'sdk', 'messaging', 'write', 'platform'],
   dispatch: ['events', 'event-store', 'messaging', 'write', 'platform'],
   workers: ['events', 'sdk', 'messaging', 'write', 'platform'],

@@ -25,8 +25,8 @@ function list(): Command {
     .option('--first <n>', 'how many, up to 100', '20')
     .option('--json', 'print JSON')
     .action(({ first, json, ...range }: ListOptions) =>
-      withSession(async ({ database }) => {
-        const { nodes } = await listDeliveries(database, {
+      withSession(async ({ named }) => {
+        const { nodes } = await listDeliveries(named, {
           filter: filterOf(range),
           first: wholeNumber(first, { min: 1, max: 100 }),
         });
@@ -57,11 +57,11 @@ function show(): Command {
     .argument('<id>')
     .option('--json', 'print JSON')
     .action((id: string, { json }: JsonOption) =>
-      withSession(async ({ database }) => {
-        const delivery = await findDelivery(database, id);
+      withSession(async ({ named }) => {
+        const delivery = await findDelivery(named, id);
         if (delivery === null) throw new CannotRun(`There is no delivery ${id}`);
         const isGone = delivery.bodyRemovedAt !== null;
-        const body = isGone ? null : await deliveryBody(database, delivery);
+        const body = isGone ? null : await deliveryBody(named, delivery);
         if (json) printJson({ ...delivery, body });
         else {
           const { headers, triggers, ...facts } = delivery;

@@ -54,9 +54,9 @@ function list(): Command {
     .option('--first <n>', 'how many, up to 100', '20')
     .option('--json', 'print JSON')
     .action((options: ListOptions) =>
-      withSession(async ({ database }) => {
+      withSession(async ({ named }) => {
         const first = wholeNumber(options.first, { min: 1, max: 100 });
-        const { nodes } = await listJobs(database, {
+        const { nodes } = await listJobs(named, {
           filter: filterOf(options),
           orderBy: 'REQUESTED_AT_DESC',
           first,

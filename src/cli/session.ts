@@ -4,10 +4,11 @@ import { PostgresEventStore, appendLane } from '../event-store/postgres-event-st
 import { PostgresLogHints } from '../event-store/postgres-log-hints.ts';
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
 import { type Config, readConfig } from '../platform/config.ts';
-import { Database } from '../platform/database.ts';
+import { Database, type Queryable } from '../platform/database.ts';
 import { type Logger, createLogger } from '../platform/logger.ts';
 import { requireMigrated } from '../platform/migrate.ts';
 import { runningStart } from '../platform/running-start.ts';
+import { type Privacy, openPrivacy } from '../processes/privacy.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import type { Door } from '../write/door.ts';
 
@@ -17,6 +18,9 @@ export type Session = Readonly<{
   databaseUrl: string;
   logger: Logger;
   database: Database;
+  /** For what shows names: sealed ones are open here, as they are in `store`. */
+  named: Queryable;
+  privacy: Privacy;
   store: EventStore;
   hints: LogHints;
   door: () => Promise<Door>;
@@ -30,7 +34,9 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
   const database = new Database(databaseUrl, { max: 4, applicationName: 'cli', logger });
   const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
   const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: 'cli hints' });
-  const store = new PostgresEventStore({ database, lane, hints });
+  const privacy = openPrivacy(config, database);
+  const store = privacy.store(new PostgresEventStore({ database, lane, hints }));
+  const named = privacy.database(database);
   const closing: (() => Promise<void>)[] = [() => lane.close(), () => database.close()];
   const ended = new AbortController();
   const hinting = hints.run(ended.signal);
@@ -41,12 +47,19 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
       databaseUrl,
       logger,
       database,
+      named,
+      privacy,
       store,
       hints,
       door: async () => {
         const { openDoor } = await import('../processes/door.ts');
         const waiting = findWaiting.bind(null, database);
-        const { door, close } = await openDoor({ store, database, findWaiting: waiting });
+        const { door, close } = await openDoor({
+          store,
+          database: named,
+          sealTrigger: privacy.sealTrigger,
+          findWaiting: waiting,
+        });
         closing.unshift(close);
         return door;
       },

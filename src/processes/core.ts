@@ -9,6 +9,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { migrate, requireMigrated } from '../platform/migrate.ts';
 import { untilAnswered, untilReachable } from '../platform/reachable.ts';
+import { type Privacy, openPrivacy } from './privacy.ts';
 
 export type RoleName = 'ingress' | 'api' | 'worker' | 'projector' | 'start';
 
@@ -19,7 +20,11 @@ export type Core = Readonly<{
   logger: Logger;
   metrics: Metrics;
   database: Database;
+  /** For those who work with names: sealed ones are open here. */
   store: EventStore;
+  /** As it is stored: names that are sealed stay so, in read models and at whatever is told of events. */
+  log: EventStore;
+  privacy: Privacy;
   hints: LogHints;
   /** null in a role that neither publishes nor consumes. */
   transport: Transport | null;
@@ -65,7 +70,9 @@ export async function withCore(
   metrics.watchPool(() => database.connections());
   const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
   const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: `${role} hints` });
-  const store = new PostgresEventStore({ database, lane, hints });
+  const log = new PostgresEventStore({ database, lane, hints });
+  const privacy = openPrivacy(config, database);
+  const store = privacy.store(log);
   const ended = new AbortController();
   let transport: Transport | null = null;
   try {
@@ -77,7 +84,8 @@ export async function withCore(
     if (options.stopping.aborted) return;
     if (!isThere) logger.warn('starts without its database: deliveries go to the spool');
     const hinting = hints.run(ended.signal);
-    await work({ config, databaseUrl, logger, metrics, database, store, hints, transport });
+    const shared = { config, databaseUrl, logger, metrics, database, hints, transport };
+    await work({ ...shared, store, log, privacy });
     ended.abort();
     await hinting;
   } finally {

@@ -18,15 +18,17 @@ export type ProjectorRole = Readonly<{
 
 /** Keeps the read models, and carries work from the log to the broker, until `signal` aborts. */
 export async function runProjector(
-  { core, catalog }: ProjectorRole,
+  { core: given, catalog }: ProjectorRole,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, database, store, logger } = core;
+  // Nothing here needs a name: what it derives and passes on has them sealed, as the log does.
+  const core = { ...given, store: given.log };
+  const { config, database, logger } = core;
   const { door, close } = await openDoor({
-    store,
+    store: given.store,
     findWaiting: (event, key) => findWaiting(database, event, key),
   });
-  const projector = new Projector(core);
+  const projector = new Projector({ ...core, poison: { policy: config.projectionsOnPoison } });
   const { leaseMs, redispatchAfterMs } = config;
   const dispatcher = new Dispatcher({
     ...core,

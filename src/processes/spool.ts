@@ -24,7 +24,8 @@ export type IngressStore = Readonly<{
   close: () => Promise<void>;
 }>;
 
-type StoreOptions = Pick<Core, 'databaseUrl' | 'logger' | 'hints' | 'transport'>;
+type StoreOptions = Pick<Core, 'databaseUrl' | 'logger' | 'hints' | 'transport'> &
+  Partial<Pick<Core, 'privacy'>>;
 
 /** Postgres, and while it is away the spool, if the transport keeps what it is given. */
 export async function openStore(core: StoreOptions): Promise<IngressStore> {
@@ -62,10 +63,23 @@ async function openSpoolingStore(
 }
 
 async function openDirect(
-  { databaseUrl, logger, hints, inOrder = false }: StoreOptions & Readonly<{ inOrder?: boolean }>,
+  {
+    databaseUrl,
+    logger,
+    hints,
+    privacy,
+    inOrder = false,
+  }: StoreOptions & Readonly<{ inOrder?: boolean }>,
   deadlineMs: number,
 ): Promise<IngressStore> {
-  const deliveryLog = new DeliveryLog({ databaseUrl, logger, hints, deadlineMs, inOrder });
+  const deliveryLog = new DeliveryLog({
+    databaseUrl,
+    logger,
+    hints,
+    deadlineMs,
+    inOrder,
+    sealTrigger: privacy?.sealTrigger ?? null,
+  });
   const { door, close } = await openDoor({ deliveryLog });
   return {
     door,

@@ -1,4 +1,5 @@
 import type { JobView } from '../events/job-view.ts';
+import { PersonName } from '../platform/person-name.ts';
 import { allOf, type Statement, sql } from '../platform/sql.ts';
 import { fromEnum } from './job.ts';
 
@@ -28,7 +29,7 @@ export function jobCondition(filter: JobFilter | null | undefined): Statement {
     ...when(f.pullRequest, (number) => sql`j.pull_request = ${number}`),
     ...when(f.ref, (ref) => sql`j.ref = ${ref}`),
     ...when(f.headSha, (sha) => sql`j.head_sha = ${sha}`),
-    ...when(f.sender, (sender) => sql`j.sender = ${sender}`),
+    ...when(f.sender, (sender) => sql`j.sender = ${new PersonName(sender)}`),
     ...when(f.requestedAfter, (at) => sql`j.requested_at > ${at}`),
     ...when(f.requestedBefore, (at) => sql`j.requested_at < ${at}`),
     ...words(f.search).map(wordCondition),

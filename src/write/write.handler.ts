@@ -39,8 +39,8 @@ export class SendSignalHandler implements ICommandHandler<SendSignal, SignalRece
 export class ReceiveDeliveryHandler implements ICommandHandler<ReceiveDelivery, DeliveryReceipt> {
   constructor(@Inject(DeliveryLog) private readonly log: DeliveryLog) {}
 
-  execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
-    const { row, events } = deliveryRows(delivery);
+  async execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
+    const { row, events } = deliveryRows(await this.log.sealed(delivery));
     return this.log.accept(row, events);
   }
 }

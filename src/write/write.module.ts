@@ -5,6 +5,7 @@ import type { EventStore } from '../event-store/event-store.ts';
 import type { Queryable } from '../platform/database.ts';
 import { DeliveryLog } from './delivery/delivery-log.ts';
 import { Redeliveries } from './delivery/redeliveries.ts';
+import type { SealTrigger } from './delivery/seal-delivery.ts';
 import { JobDecisions } from './job/decide-job.ts';
 import { type FindWaiting, Signals } from './signal/send-signal.ts';
 import {
@@ -24,12 +25,20 @@ export type WriteOptions = Readonly<{
   deliveryLog?: DeliveryLog;
   /** Redeliveries, beside the store. */
   database?: Queryable;
+  /** What redeliveries store of a trigger; null: the trigger. */
+  sealTrigger?: SealTrigger | null;
 }>;
 
 /** The write side behind the command bus: the bus has the shape of `Door`. */
 @Module({})
 export class WriteModule {
-  static register({ store, findWaiting, deliveryLog, database }: WriteOptions): DynamicModule {
+  static register({
+    store,
+    findWaiting,
+    deliveryLog,
+    database,
+    sealTrigger,
+  }: WriteOptions): DynamicModule {
     const providers: Provider[] = [];
     if (deliveryLog) {
       providers.push({ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler);
@@ -42,7 +51,7 @@ export class WriteModule {
         providers.push({ provide: Signals, useValue: signals }, SendSignalHandler);
       }
       if (database) {
-        const redeliveries = new Redeliveries(database, jobs);
+        const redeliveries = new Redeliveries(database, jobs, sealTrigger);
         providers.push({ provide: Redeliveries, useValue: redeliveries }, RedeliverHandler);
       }
     }

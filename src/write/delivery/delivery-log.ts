@@ -5,9 +5,10 @@ import type { Queryable } from '../../platform/database.ts';
 import { isRefusedData } from '../../event-store/postgres-errors.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { type Statement, sql } from '../../platform/sql.ts';
-import type { DeliveryReceipt, DeliveryRefusal } from '../door.ts';
+import type { DeliveryReceipt, DeliveryRefusal, ReceivedDelivery } from '../door.ts';
 import { Rejected } from '../rejected.ts';
 import type { DeliveryRow, FirstEventRow } from './delivery-rows.ts';
+import { type SealTrigger, sealDelivery } from './seal-delivery.ts';
 
 type Item = Readonly<{ delivery: DeliveryRow; events: readonly FirstEventRow[] }>;
 
@@ -29,6 +30,8 @@ type Options = Readonly<{
   deadlineMs?: number;
   /** Keeps the order of all, though those that come after a large body wait for it. */
   inOrder?: boolean;
+  /** null: what names a person in a trigger is stored as it is. */
+  sealTrigger?: SealTrigger | null;
 }>;
 
 /**
@@ -67,6 +70,12 @@ export class DeliveryLog {
     });
     if (receipt.status === 'new' && events.length > 0) this.options.hints?.announce();
     return receipt;
+  }
+
+  /** The delivery as it is to be stored. */
+  async sealed(delivery: ReceivedDelivery): Promise<ReceivedDelivery> {
+    const { sealTrigger = null } = this.options;
+    return sealTrigger ? sealDelivery(delivery, sealTrigger) : delivery;
   }
 
   async close(): Promise<void> {

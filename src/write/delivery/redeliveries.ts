@@ -13,6 +13,7 @@ import {
 import type { JobDecisions } from '../job/decide-job.ts';
 import { Rejected } from '../rejected.ts';
 import { deliveredJobId } from './delivery-rows.ts';
+import type { SealTrigger } from './seal-delivery.ts';
 
 type Found = Readonly<{ id: string; key: string; stored: StoredDelivery }>;
 
@@ -32,6 +33,7 @@ export class Redeliveries {
   constructor(
     private readonly database: Queryable,
     private readonly jobs: JobDecisions,
+    private readonly sealTrigger: SealTrigger | null = null,
   ) {}
 
   async redeliver({ deliveryId, options }: Redeliver): Promise<Redelivery> {
@@ -96,10 +98,12 @@ export class Redeliveries {
   }
 
   private async link(id: string, read: RereadDelivery, jobs: Redelivery['jobs']): Promise<void> {
+    const { sealTrigger: seal } = this;
+    const triggers = seal ? await Promise.all(read.triggers.map(seal)) : read.triggers;
     const linked = jobs.map(({ id: jobId, workflow }) => ({ id: jobId, workflow }));
     await this.database.query(sql`
       update ingress.deliveries
-      set jobs = ${JSON.stringify(linked)}, triggers = ${JSON.stringify(read.triggers)},
+      set jobs = ${JSON.stringify(linked)}, triggers = ${JSON.stringify(triggers)},
         repository = ${read.triggers[0]?.repository?.fullName ?? null}, outcome = 'accepted', reason = null
       where id = ${id}`);
   }
