@@ -119,6 +119,9 @@ export type Failure = Readonly<{
   classification: Classification;
 }>;
 
+/** The name of the failure of a job that was open at its deadline. */
+export const JOB_TIMEOUT = 'JobTimeout';
+
 /** After these a job does nothing more, unless a retry is requested. */
 export const FINAL_EVENTS = [
   'JobCompleted',

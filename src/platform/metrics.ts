@@ -57,6 +57,13 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly runsLeftBehind = new Counter({
+    name: 'jobledger_runs_left_behind_total',
+    help: 'Runs that were over while their code ignored its signal and went on, in a slot that was given to others.',
+    labelNames: ['workflow'] as const,
+    registers: [this.registry],
+  });
+
   readonly projectionLagEvents = new Gauge({
     name: 'jobledger_projection_lag_events',
     help: 'Events of the log that a projection has not folded yet.',

@@ -2,7 +2,7 @@ import { tail } from '../event-store/tail.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { AstConsumer } from '../workers/ast-consumer.ts';
 import { Declaration } from '../workers/declaration.ts';
-import { LOSS_TYPES, type JobNotice } from '../workers/running-jobs.ts';
+import { LOSS_TYPES, type JobNotice, noticeOf } from '../workers/running-jobs.ts';
 import { Worker } from '../workers/worker.ts';
 import { createAnalyser } from '../workflows/code-review/ast-analyser.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
@@ -31,6 +31,9 @@ export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSign
     version: VERSION,
     onRunEnd: ({ workflow, seconds }) => {
       metrics.jobRunSeconds.observe({ workflow }, seconds);
+    },
+    onLeftBehind: (workflow) => {
+      metrics.runsLeftBehind.inc({ workflow });
     },
   });
   const analyses = new AstConsumer({
@@ -65,6 +68,6 @@ async function* notices(
 ): AsyncGenerator<readonly JobNotice[]> {
   const after = await store.head();
   for await (const page of tail({ store, hints, logger, after, types: LOSS_TYPES }, signal)) {
-    yield page.map(({ streamId, type, position }) => ({ jobId: streamId, type, position }));
+    yield page.map(noticeOf).filter((notice) => notice !== null);
   }
 }

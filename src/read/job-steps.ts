@@ -1,4 +1,5 @@
 import type { Json } from '../events/event.ts';
+import type { StepPlace } from '../events/job.ts';
 import type { Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import type { ApiStep } from './job.ts';
@@ -34,6 +35,20 @@ const toStep = ({ job_id: _, started_at, finished_at, ...step }: StepRow): ApiSt
   finishedAt: finished_at.toISOString(),
 });
 
+type RunningRow = Readonly<{ job_id: string; steps: readonly StepPlace[] }>;
+
+/** The steps of each of the jobs that are under way now, as far as their workers have said. */
+export async function loadRunningSteps(
+  database: Queryable,
+  jobIds: readonly string[],
+): Promise<readonly (readonly StepPlace[])[]> {
+  const rows = await database.query<RunningRow>(sql`
+    select job_id, steps from dispatch.progress join dispatch.jobs using (job_id, run_id)
+    where job_id = any(${jobIds}::text[]) and phase = 'running' and steps is not null`);
+  const byJob = new Map(rows.map(({ job_id, steps }) => [job_id, steps]));
+  return jobIds.map((id) => byJob.get(id) ?? []);
+}
+
 export type ApiProgress = Readonly<{ percent: number; message: string | null; at: Date }>;
 
 /** What each of the jobs last said of its progress; null for one that said nothing, or has ended. */
@@ -43,7 +58,7 @@ export async function loadProgress(
 ): Promise<readonly (ApiProgress | null)[]> {
   const rows = await database.query<ApiProgress & { job_id: string }>(sql`
     select job_id, percent, message, at from dispatch.progress
-    where job_id = any(${jobIds}::text[])`);
+    where job_id = any(${jobIds}::text[]) and percent is not null`);
   const byJob = new Map(rows.map(({ job_id, ...progress }) => [job_id, progress]));
   return jobIds.map((id) => byJob.get(id) ?? null);
 }

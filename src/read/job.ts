@@ -1,4 +1,4 @@
-import type { Classification } from '../events/job.ts';
+import type { Classification, StepPlace } from '../events/job.ts';
 import type { JobView, StepView } from '../events/job-view.ts';
 import type { Trigger } from '../events/trigger.ts';
 
@@ -18,6 +18,8 @@ export function toApiJob(view: JobView) {
         : { ...view.error, classification: toEnum(view.error.classification) },
     /** undefined: they are in their own read model, and are fetched when asked for. */
     steps: undefined as readonly ApiStep[] | undefined,
+    /** Whether it shows the job as it was at another time than now. */
+    isPast: undefined as boolean | undefined,
   };
 }
 
@@ -31,6 +33,25 @@ export const toApiJobWithSteps = (view: JobView): ApiJob => ({
 export type ApiStep =
   | StepView
   | Readonly<Omit<StepView, 'status' | 'finishedAt'> & { status: 'RUNNING'; finishedAt: null }>;
+
+/** The steps that have ended, and behind them those that are under way. */
+export const withRunning = (
+  ended: readonly ApiStep[],
+  running: readonly StepPlace[],
+  attempt: number,
+): readonly ApiStep[] => [
+  ...ended,
+  ...running
+    .filter(({ name }) => !ended.some((step) => step.name === name))
+    .map((place) => ({
+      ...place,
+      status: 'RUNNING' as const,
+      attempt,
+      finishedAt: null,
+      output: null,
+      error: null,
+    })),
+];
 
 export const toApiTrigger = (
   trigger: Trigger,

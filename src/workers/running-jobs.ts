@@ -1,3 +1,5 @@
+import type { Recorded } from '../events/event.ts';
+import { JOB_TIMEOUT, isJobEvent } from '../events/job.ts';
 import { onAbort } from './abort.ts';
 import type { Claim } from './run-reports.ts';
 import type { RunSignals } from './run-job.ts';
@@ -13,9 +15,17 @@ const LOSSES: Readonly<Record<string, string>> = {
   JobCancelled: 'the job was cancelled',
   JobSuperseded: 'a newer job took its place',
   JobInterrupted: 'the job was taken from this worker',
+  JobFailed: 'the job was out of time',
 };
 
 export const LOSS_TYPES: readonly string[] = Object.keys(LOSSES);
+
+/** The notice of an event of `LOSS_TYPES`; null where it is what a run says of its own end. */
+export const noticeOf = (event: Recorded): JobNotice | null => {
+  const { streamId: jobId, type, position } = event;
+  const isEnd = isJobEvent(event) && event.type === 'JobFailed';
+  return isEnd && event.data.error.name !== JOB_TIMEOUT ? null : { jobId, type, position };
+};
 
 type Running = Readonly<
   Pick<Claim, 'jobId'> & {

@@ -31,6 +31,8 @@ export type WorkerOptions = Readonly<{
   config: Pick<Config, 'workerConcurrency' | 'leaseMs' | 'shutdownGraceMs'>;
   version: string;
   clock?: () => Date;
+  /** For the metrics; must not throw. Code that ignored its signal was left behind. */
+  onLeftBehind?: (workflow: string) => void;
   /** For the metrics; must not throw. */
   onRunEnd?: (run: Readonly<{ workflow: string; end: RunEnd; seconds: number }>) => void;
 }>;
@@ -218,6 +220,9 @@ export class Worker {
       ...this.options,
       progress: (jobId, percent, message) => {
         this.progress.show(jobId, percent, message);
+      },
+      steps: (run, steps) => {
+        this.progress.showSteps(run, steps);
       },
     };
   }

@@ -15,10 +15,11 @@ import { Database } from '../../src/platform/database.ts';
 import { sql } from '../../src/platform/sql.ts';
 import { openDoor } from '../../src/processes/door.ts';
 import { type Workflow, defineWorkflow } from '../../src/sdk/index.ts';
+import { loadRunningSteps } from '../../src/read/job-steps.ts';
 import { AstConsumer } from '../../src/workers/ast-consumer.ts';
 import { Heartbeat } from '../../src/workers/heartbeat.ts';
 import { ProgressBoard } from '../../src/workers/progress-board.ts';
-import { LOSS_TYPES } from '../../src/workers/running-jobs.ts';
+import { LOSS_TYPES, noticeOf } from '../../src/workers/running-jobs.ts';
 import { Worker } from '../../src/workers/worker.ts';
 import { DecideJob, type Door } from '../../src/write/door.ts';
 import type { JobCommand } from '../../src/write/job/commands.ts';
@@ -92,7 +93,7 @@ function start(workflows: readonly Workflow[], workerConcurrency = 4) {
     async *notices(signal) {
       const after = await store.head();
       for await (const page of tail({ store, hints, after, types: LOSS_TYPES }, signal)) {
-        yield page.map(({ streamId, type, position }) => ({ jobId: streamId, type, position }));
+        yield page.map(noticeOf).filter((notice) => notice !== null);
       }
     },
     logger: silent,
@@ -283,6 +284,32 @@ describe('on Postgres and RabbitMQ', () => {
     });
   });
 
+  test('a job that runs at its deadline hears of it, and has failed', async () => {
+    const aborted = gate<unknown>();
+    const endless = defineWorkflow({
+      name: 'endless',
+      run: (ctx) =>
+        ctx.step(
+          'wait',
+          ({ signal }) =>
+            new Promise<void>((resolve) => {
+              signal.addEventListener('abort', () => {
+                aborted.open(signal.reason);
+                resolve();
+              });
+            }),
+        ),
+    });
+    start([endless]);
+    const jobId = await request('endless', { timeoutMs: 500 });
+    expect(String(await aborted.opened)).toContain('the job was out of time');
+    await untilIn(jobId, 'JobFailed');
+    expect((await events(jobId)).at(-1)).toMatchObject({
+      type: 'JobFailed',
+      data: { error: { name: 'JobTimeout', classification: 'timeout' } },
+    });
+  });
+
   test('the progress of a running job is shown, the last word of it, and no more after its end', async () => {
     const open = gate();
     const telling = defineWorkflow({
@@ -299,6 +326,8 @@ describe('on Postgres and RabbitMQ', () => {
       database.query(sql`select percent, message from dispatch.progress where job_id = ${jobId}`);
     await eventually(async () => {
       expect(await shown()).toEqual([{ percent: 60, message: 'reading' }]);
+      const [steps] = await loadRunningSteps(database, [jobId]);
+      expect(steps).toEqual([{ name: 'tell', startedAt: expect.any(String) }]);
     });
     open.open();
     await untilIn(jobId, 'JobCompleted');

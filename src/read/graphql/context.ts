@@ -1,15 +1,17 @@
 import DataLoader from 'dataloader';
 import { GraphQLError } from 'graphql';
 
+import type { StepPlace } from '../../events/job.ts';
 import type { Refusal, Viewer } from '../../platform/access.ts';
 import type { Queryable } from '../../platform/database.ts';
 import type { ApiStep } from '../job.ts';
-import { type ApiProgress, loadProgress, loadSteps } from '../job-steps.ts';
+import { type ApiProgress, loadProgress, loadRunningSteps, loadSteps } from '../job-steps.ts';
 
 /** What every resolver gets beside its arguments. */
 export type ApiContext = Readonly<{
   viewer: Viewer;
   steps: DataLoader<string, readonly ApiStep[]>;
+  runningSteps: DataLoader<string, readonly StepPlace[]>;
   progress: DataLoader<string, ApiProgress | null>;
 }>;
 
@@ -21,6 +23,7 @@ export function apiContext(database: Queryable, viewer: Viewer): ApiContext {
   return {
     viewer,
     steps: new DataLoader((ids) => loadSteps(database, ids), { cache: false }),
+    runningSteps: new DataLoader((ids) => loadRunningSteps(database, ids), { cache: false }),
     progress: new DataLoader((ids) => loadProgress(database, ids), { cache: false }),
   };
 }

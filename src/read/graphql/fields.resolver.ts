@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
-import { Args, Context, Parent, ResolveField, Resolver } from '@nestjs/graphql';
+import { Args, Context, Info, Parent, ResolveField, Resolver } from '@nestjs/graphql';
+import type { GraphQLResolveInfo } from 'graphql';
 
 import {
   type ApiDelivery,
@@ -8,7 +9,7 @@ import {
   deliveryBody,
   findDelivery,
 } from '../deliveries.ts';
-import { type ApiJob, type ApiStep, toApiJobWithSteps } from '../job.ts';
+import { type ApiJob, type ApiStep, toApiJobWithSteps, withRunning } from '../job.ts';
 import type { JobFilter } from '../job-filter.ts';
 import { type ApiEvent, jobHistory } from '../job-history.ts';
 import { countJobs } from '../job-list.ts';
@@ -23,12 +24,18 @@ import type { Counted } from './query.resolver.ts';
 export class JobFieldsResolver {
   constructor(@Inject(ReadSide) private readonly read: ReadSide) {}
 
+  /** Those that have ended; of a job as it is now also those that run. */
   @ResolveField('steps')
-  steps(
+  async steps(
     @Parent() job: ApiJob,
     @Context() context: ApiContext,
-  ): readonly ApiStep[] | Promise<readonly ApiStep[]> {
-    return job.steps ?? context.steps.load(job.id);
+    @Info() { operation }: GraphQLResolveInfo,
+  ): Promise<readonly ApiStep[]> {
+    const ended = job.steps ?? (await context.steps.load(job.id));
+    // A subscription follows the log, and what runs is not in it.
+    const isNow = job.isPast !== true && operation.operation !== 'subscription';
+    if (job.status !== 'RUNNING' || !isNow) return ended;
+    return withRunning(ended, await context.runningSteps.load(job.id), job.attempt);
   }
 
   @ResolveField('progress')

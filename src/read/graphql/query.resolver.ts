@@ -38,7 +38,8 @@ export class QueryResolver {
     @Args('at') at: bigint | null | undefined,
   ): Promise<ApiJob | null> {
     const view = await this.read.job(id, at);
-    return view === null ? null : toApiJobWithSteps(view);
+    const isPast = at !== null && at !== undefined;
+    return view === null ? null : { ...toApiJobWithSteps(view), isPast };
   }
 
   @Query('jobs')

@@ -1,4 +1,11 @@
-import type { AttemptFailure, Failure, JobEvent, Run, Wait } from '../../events/job.ts';
+import {
+  type AttemptFailure,
+  type Failure,
+  JOB_TIMEOUT,
+  type JobEvent,
+  type Run,
+  type Wait,
+} from '../../events/job.ts';
 import { decider } from '../decider.ts';
 import { Rejected } from '../rejected.ts';
 import { type FailedStep, type JobCommand, type JobRejection, stepKey } from './commands.ts';
@@ -141,7 +148,7 @@ const LEASE_EXPIRED: Failure = {
 };
 
 const outOfTime = ({ phase, request: { timeoutMs = 0 } }: JobState): Failure => ({
-  name: 'JobTimeout',
+  name: JOB_TIMEOUT,
   message: `The job was not done within ${String(timeoutMs)} ms: it was ${phase.status} at its deadline`,
   classification: 'timeout',
 });
