@@ -12,6 +12,7 @@ import {
 import { postgresPrograms } from '../test/support/programs.ts';
 import { appendBenchmark } from './append.ts';
 import type { Benchmark, Context, Measured } from './benchmark.ts';
+import { dispatchBenchmark } from './dispatch.ts';
 import { ingressBenchmark } from './ingress.ts';
 import { jobsBenchmark } from './jobs.ts';
 import { benchMessaging } from './messaging.ts';
@@ -21,6 +22,7 @@ import { benchProjections } from './projections.ts';
 const BENCHMARKS: readonly Benchmark[] = [
   appendBenchmark,
   jobsBenchmark,
+  dispatchBenchmark,
   ingressBenchmark,
   {
     name: 'projections',
