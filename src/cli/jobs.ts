@@ -1,3 +1,5 @@
+import { userInfo } from 'node:os';
+
 import { Command } from 'commander';
 
 import type { JobView } from '../events/job-view.ts';
@@ -25,7 +27,9 @@ export function jobsCommand(): Command {
     .addCommand(watch())
     .addCommand(cancel())
     .addCommand(retry())
-    .addCommand(resume());
+    .addCommand(resume())
+    .addCommand(answer('approve', true))
+    .addCommand(answer('reject', false));
 }
 
 const STATUSES = 'REQUESTED RUNNING PAUSED RETRYING COMPLETED FAILED CANCELLED SUPERSEDED'.split(
@@ -125,23 +129,31 @@ function printJob(view: JobView): void {
     ['started', view.startedAt],
     ['finished', view.finishedAt],
     ['worker', view.workerId],
-    [
-      'waits for',
-      waitingFor && [waitingFor.event, waitingFor.key, waitingFor.until].filter(Boolean).join(' '),
-    ],
+    ['waits for', waitingFor && waitLine(waitingFor)],
     ['next attempt', view.nextAttemptAt],
     ['superseded by', view.supersededBy],
     [
       'error',
       error && `${error.message} (${error.classification}, attempt ${String(error.attempt)})`,
     ],
-    ['steps', view.steps.map(({ name }) => name).join(', ')],
+    [
+      'steps',
+      view.steps
+        .map(({ name, status }) => `${name}${status === 'FAILED' ? ' (failed)' : ''}`)
+        .join(', '),
+    ],
     ['result', view.result === null ? null : JSON.stringify(view.result, null, 2)],
   ];
   for (const [name, value] of lines) {
     if (value !== null && value !== undefined && value !== '')
       print(`${name.padEnd(14)} ${String(value)}`);
   }
+}
+
+function waitLine({ event, key, until, approval }: NonNullable<JobView['waitingFor']>): string {
+  const approvers = approval?.approvers?.join(' or ');
+  const by = approvers === undefined ? null : `of ${approvers}`;
+  return [event, approval === null ? key : by, until].filter(Boolean).join(' ');
 }
 
 function watch(): Command {
@@ -203,6 +215,21 @@ function resume(): Command {
       // What JSON.parse gives is JSON.
       const outcome = { kind: 'manual', payload: parseJson(payload) as null } as const;
       return act(id, { type: 'ResumeJob', at: new Date(), data: { waitId: null, outcome } }, json);
+    });
+}
+
+type AnswerOptions = JsonOption & Readonly<{ by?: string; comment?: string | null }>;
+
+function answer(name: string, approved: boolean): Command {
+  return new Command(name)
+    .description(`say ${approved ? 'yes' : 'no'} to the approval that a job waits for`)
+    .argument('<id>')
+    .option('--comment <text>', 'what the workflow gets to read')
+    .option('--by <name>', 'who says so; by default the user of this machine')
+    .option('--json', 'print JSON')
+    .action((id: string, { comment = null, by, json }: AnswerOptions) => {
+      const data = { approved, by: by ?? userInfo().username, comment };
+      return act(id, { type: 'AnswerApproval', at: new Date(), data }, json);
     });
 }
 

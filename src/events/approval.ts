@@ -1,4 +1,3 @@
-import type { Json } from './event.ts';
 import type { Approval } from './job.ts';
 
 /** What a person said to an approval. `by`: the name of who it is, as the API or the machine knows it. */
@@ -9,14 +8,3 @@ export const approvalEvent = (name: string): string => `approval.${name}`;
 
 export const mayAnswer = ({ approvers }: Approval, by: string): boolean =>
   approvers === null || approvers.includes(by);
-
-/** The signal that answers. */
-export const approvalSignal = (
-  jobId: string,
-  { name }: Approval,
-  { approved, by, comment }: ApprovalAnswer,
-): Readonly<{ event: string; key: string; payload: Json }> => ({
-  event: approvalEvent(name),
-  key: jobId,
-  payload: { approved, by, comment },
-});

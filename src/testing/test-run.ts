@@ -1,4 +1,3 @@
-import { approvalSignal, mayAnswer } from '../events/approval.ts';
 import type { Recorded } from '../events/event.ts';
 import type { JobEvent } from '../events/job.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -15,7 +14,7 @@ import type { LogLine, Observed, ProgressLine } from './observed.ts';
 import { ShownJob } from './shown-job.ts';
 
 /** `by`: "tester" when it is left out. */
-type Answer = Readonly<{ by?: string; comment?: string }>;
+type Answer = Readonly<{ by?: string; comment?: string | null }>;
 
 const NEVER = new AbortController().signal;
 
@@ -153,16 +152,10 @@ export class TestRun extends ShownJob {
 
   private async answer(
     method: string,
-    { approved, by = 'tester', comment }: Answer & Readonly<{ approved: boolean }>,
+    { approved, by = 'tester', comment = null }: Answer & Readonly<{ approved: boolean }>,
   ): Promise<void> {
-    const approval = this.waitingFor?.approval;
-    if (!approval) throw new Error(`run.${method}: the job does not wait for an approval`);
-    if (!mayAnswer(approval, by)) {
-      throw new Error(`run.${method}: "${by}" is none of the approvers of "${approval.name}"`);
-    }
-    const answer = { approved, by, comment: comment ?? null };
-    const { event, ...signal } = approvalSignal(this.jobId, approval, answer);
-    await this.signal(event, signal);
+    const data = { approved, by, comment };
+    await this.decide(method, { type: 'AnswerApproval', at: this.now, data });
   }
 
   private async decide(method: string, command: JobCommand): Promise<void> {

@@ -542,6 +542,51 @@ describe('a job that may take a second in all', () => {
   });
 });
 
+describe('an approval', () => {
+  const approval = { name: 'deploy', approvers: ['ada'] };
+  const asked = [requested(), started(), paused({ kind: 'approval', approval })];
+  const answer = (by: string, approved = true): JobCommand => ({
+    type: 'AnswerApproval',
+    at: AT,
+    data: { approved, by, comment: 'go' },
+  });
+  const answered = resumed({
+    kind: 'manual',
+    payload: { approved: true, by: 'ada', comment: 'go' },
+  });
+
+  test('is given once, by one of its approvers', () => {
+    given(job, ...asked)
+      .when(answer('ada'))
+      .emits(answered);
+    given(job, ...asked, answered)
+      .when(answer('ada'))
+      .emitsNothing();
+    given(job, ...asked, answered)
+      .when(answer('ada', false))
+      .isRefused('approval-not-asked');
+    given(job, ...asked)
+      .when(answer('eve'))
+      .isRefused('not-an-approver');
+  });
+
+  test('may be given by anybody where nobody is named', () => {
+    const open = paused({ kind: 'approval', approval: { name: 'deploy', approvers: null } });
+    given(job, requested(), started(), open).when(answer('ada')).emits(answered);
+  });
+
+  test('is asked for by a job that waits for one', () => {
+    given(job).when(answer('ada')).isRefused('job-not-found');
+    given(job, requested(), started()).when(answer('ada')).isRefused('approval-not-asked');
+    given(job, requested(), started(), paused())
+      .when(answer('ada'))
+      .isRefused('approval-not-asked');
+    given(job, ...asked, cancelled)
+      .when(answer('ada'))
+      .isRefused('job-finished');
+  });
+});
+
 describe('the code of a workflow', () => {
   const code = (version: string) => ({ version, fingerprint: `f${version}` });
   const startedWith = (version: string, runId = 'r1'): JobEvent =>

@@ -83,6 +83,17 @@ export class JobMutationsResolver {
     return this.decide(args, { type: 'ResumeJob', at: new Date(), data }, actor);
   }
 
+  /** Who it is is the name of the key, so that nobody answers for another. */
+  @Mutation('answerApproval')
+  answerApproval(
+    @Args() args: OneJob & Readonly<{ approved: boolean; comment?: string | null }>,
+    @Context() context: MutationContext,
+  ): Promise<JobPayload> {
+    const actor = requireRole(context, 'operator');
+    const data = { approved: args.approved, by: actor, comment: args.comment ?? null };
+    return this.decide(args, { type: 'AnswerApproval', at: new Date(), data }, actor);
+  }
+
   private async decide(
     { id, expectedVersion }: OneJob,
     command: JobCommand,

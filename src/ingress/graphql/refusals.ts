@@ -19,6 +19,8 @@ const MESSAGES = {
   'job-already-running': 'A worker runs the job',
   'job-not-due': 'The job waits for something that has not come',
   'job-not-paused': 'The job does not wait for anything',
+  'approval-not-asked': 'The job asks nobody for an approval now',
+  'not-an-approver': 'The approval is for others to give: the job says who in waitingFor.approval',
   'stale-run': 'The run has lost the job',
   'step-not-found': 'No completed step of the job has this name',
   'version-conflict': 'The job has changed since: look at it again and decide anew',

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Args, Context, Info, Parent, ResolveField, Resolver } from '@nestjs/graphql';
-import type { GraphQLResolveInfo } from 'graphql';
+import { type GraphQLResolveInfo, OperationTypeNode } from 'graphql';
 
 import {
   type ApiDelivery,
@@ -33,7 +33,7 @@ export class JobFieldsResolver {
   ): Promise<readonly ApiStep[]> {
     const ended = job.steps ?? (await context.steps.load(job.id));
     // A subscription follows the log, and what runs is not in it.
-    const isNow = job.isPast !== true && operation.operation !== 'subscription';
+    const isNow = job.isPast !== true && operation.operation !== OperationTypeNode.SUBSCRIPTION;
     if (job.status !== 'RUNNING' || !isNow) return ended;
     return withRunning(ended, await context.runningSteps.load(job.id), job.attempt);
   }

@@ -1,3 +1,4 @@
+import type { ApprovalAnswer } from '../../events/approval.ts';
 import type { Json } from '../../events/event.ts';
 import type {
   Failure,
@@ -22,6 +23,7 @@ export type JobCommand =
   | Command<'FailStep', ByRun & StepPlace & { error: Failure }>
   | Command<'PauseJob', ByRun & { wait: Wait }>
   | Command<'ResumeJob', { waitId: string | null; outcome: WaitOutcome }>
+  | Command<'AnswerApproval', ApprovalAnswer>
   | Command<'CompleteJob', ByRun & { result: Json }>
   | Command<'FailAttempt', ByRun & FailedAttempt>
   | Command<'InterruptJob', ByRun & { reason: InterruptReason }>
@@ -65,6 +67,10 @@ export type JobRejection =
   | 'job-not-due'
   /** It waits for nothing, or for something else. */
   | 'job-not-paused'
+  /** It asks nobody for an approval now. */
+  | 'approval-not-asked'
+  /** The approval is for others to give. */
+  | 'not-an-approver'
   /** The run that speaks has lost the job. */
   | 'stale-run'
   /** No completed step has this name. */

@@ -1,3 +1,4 @@
+import { type ApprovalAnswer, mayAnswer } from '../../events/approval.ts';
 import {
   type AttemptFailure,
   type Failure,
@@ -6,6 +7,7 @@ import {
   type Run,
   type Wait,
 } from '../../events/job.ts';
+import { matchesPayload } from '../../events/payload-match.ts';
 import { decider } from '../decider.ts';
 import { Rejected } from '../rejected.ts';
 import { type FailedStep, type JobCommand, type JobRejection, stepKey } from './commands.ts';
@@ -63,6 +65,16 @@ export const job = decider<JobCommand, JobEvent, JobState>({
       if (waitId !== null && waitId !== phase.wait.id) throw refused('job-not-paused');
       if (outcome.kind === 'signal' && state.usedSignals.has(outcome.signalId)) return nothing;
       if (outcome.kind === 'timeout' && !isOver(phase.wait, at)) throw refused('job-not-due');
+      return [{ type: 'JobResumed', at, data: { waitId: phase.wait.id, outcome } }];
+    },
+
+    AnswerApproval: (state, { at, data }) => {
+      const { phase } = assertOpen(state);
+      if (phase.status === 'resumed' && isAnswered(state, phase.wait.id, data)) return nothing;
+      const approval = phase.status === 'paused' ? phase.wait.approval : undefined;
+      if (phase.status !== 'paused' || approval === undefined) throw refused('approval-not-asked');
+      if (!mayAnswer(approval, data.by)) throw refused('not-an-approver');
+      const outcome = { kind: 'manual', payload: { ...data } } as const;
       return [{ type: 'JobResumed', at, data: { waitId: phase.wait.id, outcome } }];
     },
 
@@ -180,6 +192,14 @@ function assertOpen(state: JobState): JobState {
 
 function assertRunning({ phase }: JobState, runId: string): void {
   if (phase.status !== 'running' || phase.runId !== runId) throw refused('stale-run');
+}
+
+/** Whether the same person has said the same. */
+function isAnswered({ results }: JobState, waitId: string, answer: ApprovalAnswer): boolean {
+  const kept = results.get(waitId);
+  if (kept?.kind !== 'wait' || kept.outcome.kind !== 'manual') return false;
+  const { approved, by } = answer;
+  return matchesPayload({ approved, by }, kept.outcome.payload);
 }
 
 /** How often a step has failed, with the failure that is decided on now. */
