@@ -2,6 +2,7 @@ import { tail } from '../event-store/tail.ts';
 import type { Recorded } from '../events/event.ts';
 import type { JobEvent } from '../events/job.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
+import { FIND_HEAD, withHead } from '../workflows/code-review/find-head-trigger.ts';
 import { type EndedJob, reportEnd } from '../workflows/code-review/reporting/report-end.ts';
 import type { Core } from './core.ts';
 
@@ -10,6 +11,8 @@ const TYPES: readonly JobEvent['type'][] = ['JobCancelled', 'JobSuperseded', 'Jo
 /** A run that loses its job may have a request under way, which is not to have the last word. */
 const SETTLE_MS = 1000;
 const REPORT_MS = 10_000;
+/** Among which is the step that finds the head, where there is one. */
+const FIRST_EVENTS = 10;
 
 type Needs = Pick<Core, 'config' | 'store' | 'hints' | 'logger'>;
 
@@ -21,7 +24,7 @@ type Needs = Pick<Core, 'config' | 'store' | 'hints' | 'logger'>;
 export async function reportEnds(core: Needs, signal: AbortSignal): Promise<void> {
   const { config, store, hints, logger } = core;
   if (Object.keys(config.reporting).length === 0) return;
-  const after = await headOf(core, signal);
+  const after = await logHead(core, signal);
   for await (const page of tail<JobEvent>({ store, hints, logger, after, types: TYPES }, signal)) {
     await pause(SETTLE_MS, signal);
     for (const event of page) await report(core, event, signal);
@@ -29,7 +32,7 @@ export async function reportEnds(core: Needs, signal: AbortSignal): Promise<void
 }
 
 /** The last position, as soon as the log can be read. */
-async function headOf({ store, logger }: Needs, signal: AbortSignal): Promise<bigint> {
+async function logHead({ store, logger }: Needs, signal: AbortSignal): Promise<bigint> {
   for (let tries = 1; !signal.aborted; tries += 1) {
     try {
       return await store.head();
@@ -46,17 +49,26 @@ async function report(core: Needs, event: Recorded<JobEvent>, signal: AbortSigna
   const { config, store, logger } = core;
   const jobId = event.streamId;
   try {
-    const [first] = await store.readStream<JobEvent>(jobId, { limit: 1 });
+    const [first, ...rest] = await store.readStream<JobEvent>(jobId, { limit: FIRST_EVENTS });
     const end = endOf(event);
     if (end === null || first?.type !== 'JobRequested') return;
     const { workflow, trigger } = first.data;
     if (workflow !== 'code-review') return;
     const untilLate = AbortSignal.any([signal, AbortSignal.timeout(REPORT_MS)]);
-    await reportEnd({ jobId, trigger, end }, config.reporting, untilLate);
+    await reportEnd({ jobId, trigger: headOf(trigger, rest), end }, config.reporting, untilLate);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     logger.warn({ jobId, error: why }, 'the host was not told how the review ended');
   }
+}
+
+/** A review that a comment asked for has found its commits in its first step. */
+function headOf(trigger: EndedJob['trigger'], events: readonly JobEvent[]): EndedJob['trigger'] {
+  for (const { type, data } of events) {
+    if (type === 'JobStepCompleted' && data.name === FIND_HEAD)
+      return withHead(trigger, data.output);
+  }
+  return trigger;
 }
 
 function endOf(event: JobEvent): EndedJob['end'] | null {

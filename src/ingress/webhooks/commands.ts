@@ -32,6 +32,7 @@ export function withCommand(trigger: Trigger, source: WebhookSource): Trigger {
   const isGiven =
     command !== undefined &&
     trigger.action === 'created' &&
+    trigger.repository !== null &&
     mayCommand(trigger, comment, source) &&
     leftOutBy(trigger, source) === null;
   return { ...trigger, comment: isGiven ? { ...comment, command } : comment };

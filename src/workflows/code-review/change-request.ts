@@ -1,4 +1,5 @@
 import { NonRetriable, type Trigger } from '../../sdk/index.ts';
+import { isWithoutHead } from './find-head-trigger.ts';
 import { type AllowList, allowed } from './git/allow-list.ts';
 import { isCommitId, isRef, type Wanted } from './git/commit.ts';
 import type { Remotes } from './git/session.ts';
@@ -24,7 +25,9 @@ const PULL_REQUEST_REFS: Readonly<Record<string, (number: number) => string>> = 
 /** Throws NonRetriable when the trigger does not say what to compare, or names what may not be fetched. */
 export async function changeRequestOf(trigger: Trigger, list: AllowList): Promise<ChangeRequest> {
   const cloneUrl = trigger.repository?.cloneUrl ?? missing('a repository with a clone URL');
-  const head = commitId(trigger.headSha ?? missing('a head commit'));
+  const headId = trigger.headSha === null ? null : commitId(trigger.headSha);
+  // A comment says of which pull request it is, and the host keeps its head under a ref of that number.
+  if (headId === null && !isWithoutHead(trigger)) missing('a head commit');
   const base = baseOf(trigger);
   const origin = await allowed(list, cloneUrl);
   const forkUrl = forkUrlOf(trigger);
@@ -32,7 +35,7 @@ export async function changeRequestOf(trigger: Trigger, list: AllowList): Promis
   return {
     repository: trigger.repository?.fullName ?? cloneUrl,
     remotes: fork === null ? { origin } : { origin, fork },
-    head: { id: head, refs: headRefs(trigger, forkUrl !== null) },
+    head: { id: headId, refs: headRefs(trigger, forkUrl !== null) },
     base,
   };
 }
@@ -41,9 +44,12 @@ function missing(what: string): never {
   throw new NonRetriable(`code-review needs ${what}: the trigger has none`);
 }
 
-function baseOf({ pullRequest, baseSha }: Trigger): Wanted {
+function baseOf(trigger: Trigger): Wanted {
+  const { pullRequest, baseSha } = trigger;
   const id = pullRequest?.baseSha ?? baseSha;
-  const refs = branchRefs(pullRequest?.baseBranch ?? null);
+  const branch = pullRequest?.baseBranch ?? null;
+  // Nobody says where it goes: mostly that is the repository's own branch.
+  const refs = branch === null && isWithoutHead(trigger) ? ['HEAD'] : branchRefs(branch);
   if (id === null && refs.length === 0) missing('a base commit or a base branch to compare with');
   return { id: id === null ? null : commitId(id), refs };
 }

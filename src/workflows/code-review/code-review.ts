@@ -2,6 +2,7 @@ import { defineWorkflow, NonRetriable, type Trigger, type Workflow } from '../..
 import type { WorkflowContext } from '../../sdk/index.ts';
 import { type Analysis, type Answer, parseAnswer } from './analysis.ts';
 import type { Diff } from './fetch-diff.ts';
+import { isWithoutHead } from './find-head-trigger.ts';
 import { allowListOf } from './git/allow-list.ts';
 import { type CodeReviewOptions, settingsOf } from './options.ts';
 import type { HostsAccess } from '../../hosts/host-access.ts';
@@ -23,16 +24,18 @@ export function createCodeReview(options: CodeReviewOptions = {}): Workflow {
       { event: 'pull_request', action: ['opened', 'synchronize', 'reopened'] },
       // It does not say what was updated.
       { provider: 'bitbucket-cloud', event: 'pull_request', action: 'updated' },
+      { event: 'pull_request_comment', command: 'review' },
     ],
     concurrency: { key: concurrencyKey, strategy: 'supersede' },
     async run(ctx) {
-      const reports = await reportsOf(ctx, settings.reporting);
+      const trigger = await changeOf(ctx, settings.reporting);
+      const reports = await reportsOf(ctx, trigger, settings.reporting);
       await reports?.begin();
       const diff = await ctx.step('fetch-diff', async () => {
         ctx.progress(5, 'Fetching the two commits');
         // Loaded when it is needed: roles that only plan jobs never are.
         const { fetchDiff } = await import('./fetch-diff.ts');
-        return fetchDiff(ctx.job.trigger, { list, settings, signal: ctx.signal });
+        return fetchDiff(trigger, { list, settings, signal: ctx.signal });
       });
       const analysis = await analysisOf(ctx, diff, settings.limits.answerMs);
       const note = await reports?.end(diff.headSha, reportOf(diff, analysis));
@@ -85,10 +88,21 @@ async function ask(ctx: WorkflowContext, diff: Diff, timeoutMs: number): Promise
 }
 
 /** Loaded when there is somebody to report to. */
-async function reportsOf(ctx: WorkflowContext, settings: HostsAccess): Promise<ReportSteps | null> {
-  if (settings[ctx.job.trigger.provider] === undefined) return null;
+async function reportsOf(
+  ctx: WorkflowContext,
+  trigger: Trigger,
+  settings: HostsAccess,
+): Promise<ReportSteps | null> {
+  if (settings[trigger.provider] === undefined) return null;
   const { reportSteps } = await import('./reporting/report-steps.ts');
-  return reportSteps(ctx, settings);
+  return reportSteps(ctx, trigger, settings);
+}
+
+/** Most triggers have their commits; the host's API is loaded for the others only. */
+async function changeOf(ctx: WorkflowContext, settings: HostsAccess): Promise<Trigger> {
+  if (!isWithoutHead(ctx.job.trigger)) return ctx.job.trigger;
+  const { withFoundHead } = await import('./find-head.ts');
+  return withFoundHead(ctx, settings);
 }
 
 function reportOf(diff: Diff, analysis: Analysis): Extract<Report, { state: 'finished' }> {

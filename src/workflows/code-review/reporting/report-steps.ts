@@ -1,5 +1,5 @@
 import { isRetryAfter } from '../../../sdk/errors.ts';
-import { RetryAfter, type WorkflowContext } from '../../../sdk/index.ts';
+import { RetryAfter, type Trigger, type WorkflowContext } from '../../../sdk/index.ts';
 import { HostRefused, type HostsAccess } from '../../../hosts/host-access.ts';
 import type { Report } from './host-reporter.ts';
 import { type Target, targetOf } from './target.ts';
@@ -19,8 +19,12 @@ export type ReportSteps = Readonly<{
 }>;
 
 /** null: nothing is reported, and nobody is asked. */
-export function reportSteps(ctx: WorkflowContext, settings: HostsAccess): ReportSteps | null {
-  const target = targetOf({ jobId: ctx.job.id, trigger: ctx.job.trigger }, settings);
+export function reportSteps(
+  ctx: WorkflowContext,
+  trigger: Trigger,
+  settings: HostsAccess,
+): ReportSteps | null {
+  const target = targetOf({ jobId: ctx.job.id, trigger }, settings);
   if (target === null) return null;
   const { change, reporter } = target;
   let notBefore = 0;
