@@ -1,8 +1,8 @@
 import { CheckpointLost, raiseEpoch, readCheckpoint } from '../event-store/checkpoint.ts';
-import type { EventStore } from '../event-store/event-store.ts';
+import type { EventStore, LogPage } from '../event-store/event-store.ts';
 import type { Term } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
-import { type LogPage, PollDelay, readPage } from '../event-store/log-page.ts';
+import { Pace } from '../event-store/pace.ts';
 import type { JobEvent } from '../events/job.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Database, Queryable } from '../platform/database.ts';
@@ -24,6 +24,8 @@ export type ControlFollowerParts = Readonly<{
 const PAGE_SIZE = 1_000;
 const ASSERT_EVERY_MS = 250;
 
+const REST_MS = 20;
+
 /**
  * Keeps the control tables up with the log. A follower of its own kind, because the reactions beside it work in the
  * same term, and are told of each page when it is committed.
@@ -34,13 +36,13 @@ export class ControlFollower {
   /** Follows until the term ends. `onCurrent` is called once the tables know all that the log held at the beginning. */
   async follow({ epoch, signal }: Term, onCurrent: () => void): Promise<void> {
     const { hints, logger, store } = this.parts;
-    const delay = new PollDelay();
+    const pace = new Pace(hints, REST_MS);
     let position: bigint | undefined;
     let head: bigint | undefined;
     let failures = 0;
     let assertedAt = performance.now();
     while (!signal.aborted) {
-      const { heard } = hints;
+      pace.begin();
       try {
         position ??= await readCheckpoint(this.parts.database, DISPATCH);
         head ??= await store.head();
@@ -52,7 +54,7 @@ export class ControlFollower {
         position = page.to;
         failures = 0;
         if (position >= head) onCurrent();
-        if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
+        await pace.next({ taken: page.events.length, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         // Whether the page was committed is not known: the checkpoint says.
@@ -84,7 +86,7 @@ export class ControlFollower {
 
   private async takePage(position: bigint, epoch: bigint, limit = PAGE_SIZE): Promise<LogPage> {
     const { database, store, onCommitted } = this.parts;
-    const page = await readPage(store, { after: position, limit, types: DISPATCHED_TYPES });
+    const page = await store.readPage({ after: position, limit, types: DISPATCHED_TYPES });
     if (page.to === position) return page;
     const folded = await foldPage(page.events, (jobId, before) =>
       store.readStream<JobEvent>(jobId, { to: before - 1 }),

@@ -1,8 +1,8 @@
-import { CheckpointLost, moveCheckpoint, readCheckpoint } from '../event-store/checkpoint.ts';
-import type { EventStore } from '../event-store/event-store.ts';
+import { CheckpointLost, moveCheckpointAlone, readCheckpoint } from '../event-store/checkpoint.ts';
+import type { EventStore, LogPage } from '../event-store/event-store.ts';
 import { Leadership, type Term } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
-import { type LogPage, PollDelay, readPage } from '../event-store/log-page.ts';
+import { Pace } from '../event-store/pace.ts';
 import type { Event, Recorded } from '../events/event.ts';
 import { isJobEvent } from '../events/job.ts';
 import { jobEvent } from '../messaging/topology.ts';
@@ -10,7 +10,6 @@ import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
-import { sql } from '../platform/sql.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
 import { RELAY } from './names.ts';
 import { publishAll } from './publish-all.ts';
@@ -28,6 +27,8 @@ export type EventRelayParts = Readonly<{
   counts: DispatchCounts;
   logger: Logger;
 }>;
+
+const REST_MS = 25;
 
 /**
  * Publishes every event of every job for other systems, in the order of the log and at least once: after a crash or a
@@ -52,11 +53,11 @@ export class EventRelay {
 
   private async relay({ epoch, signal }: Term): Promise<void> {
     const { transport, logger, hints } = this.parts;
-    const delay = new PollDelay();
+    const pace = new Pace(hints, REST_MS);
     let position: bigint | undefined;
     let failures = 0;
     while (!signal.aborted) {
-      const { heard } = hints;
+      pace.begin();
       try {
         if (!transport.isReady()) {
           await pause(NOT_READY_MS, signal);
@@ -66,7 +67,7 @@ export class EventRelay {
         const page = await this.relayPage(epoch, position);
         position = page.to;
         failures = 0;
-        if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
+        await pace.next({ taken: page.events.length, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         position = undefined;
@@ -79,8 +80,8 @@ export class EventRelay {
 
   /** Publishes the page after `from` and moves the checkpoint over what is confirmed. Throws when that was not all of it. */
   async relayPage(epoch: bigint, from: bigint): Promise<LogPage> {
-    const { store, transport, counts } = this.parts;
-    const page = await readPage(store, { after: from, limit: PAGE_SIZE });
+    const { database, store, transport, counts } = this.parts;
+    const page = await store.readPage({ after: from, limit: PAGE_SIZE });
     if (page.to === from) return page;
     const { events } = page;
     const jobEvents = events.filter((event) => isJobEvent(event));
@@ -88,7 +89,7 @@ export class EventRelay {
     const stuck = publications.findIndex(({ status }) => status !== 'confirmed');
     const stuckAt = jobEvents[stuck];
     const to = stuckAt === undefined ? page.to : stuckAt.position - 1n;
-    if (to > from) await this.moveTo(to, { from, epoch });
+    if (to > from) await moveCheckpointAlone(database, { name: RELAY, epoch, from, to });
     counts.relayed += publications.filter(({ status }) => status === 'confirmed').length;
     if (stuckAt !== undefined) {
       throw new Error(`Event ${String(stuckAt.position)} was not confirmed`, {
@@ -96,17 +97,6 @@ export class EventRelay {
       });
     }
     return page;
-  }
-
-  /** A checkpoint that is lost in a crash of the server is one that is moved again, after some duplicates. */
-  private async moveTo(
-    to: bigint,
-    { from, epoch }: { from: bigint; epoch: bigint },
-  ): Promise<void> {
-    await this.parts.database.transaction(async (transaction) => {
-      await transaction.query(sql`select set_config('synchronous_commit', 'off', true)`);
-      await moveCheckpoint(transaction, { name: RELAY, epoch, from, to });
-    });
   }
 }
 

@@ -46,6 +46,24 @@ export type LogRange = Readonly<{
   types?: readonly string[];
 }>;
 
+/** Where to read on, and what is wanted of it. */
+export type PageRange = Readonly<{
+  after: bigint;
+  limit: number;
+  types?: readonly string[] | undefined;
+}>;
+
+export type LogPage<E extends Event = Event> = Readonly<{
+  events: readonly Recorded<E>[];
+  /** Everything up to here was looked at. */
+  to: bigint;
+  /** Whether there was more to see at the time. */
+  more: boolean;
+}>;
+
+/** How many positions are looked at, for each event that is wanted, when only some types are. */
+const SPARSE = 20;
+
 /** The append-only log: all events in one order, each in a stream. Knows nothing of jobs. */
 export abstract class EventStore {
   /**
@@ -65,6 +83,23 @@ export abstract class EventStore {
 
   /** The last position; 0 for an empty log. */
   abstract head(): Promise<bigint>;
+
+  /** Reads on from `after`, also over what is not of these types: what whoever follows the log reads. */
+  async readPage<E extends Event = Event>({ after, limit, types }: PageRange): Promise<LogPage<E>> {
+    if (types === undefined) {
+      const events = await this.readAll<E>({ after, limit });
+      return { events, to: events.at(-1)?.position ?? after, more: events.length === limit };
+    }
+    // The head is read first, in a statement of its own: what stands up to it is visible to the next one.
+    const head = await this.head();
+    if (head <= after) return { events: [], to: after, more: false };
+    const window = after + BigInt(limit * SPARSE);
+    const upTo = head < window ? head : window;
+    const events = await this.readAll<E>({ after, upTo, limit, types });
+    const last = events.length === limit ? events.at(-1) : undefined;
+    const to = last?.position ?? upTo;
+    return { events, to, more: to < head };
+  }
 }
 
 /** The log could not be reached, or did not answer in time: whether the events were stored is not known. Append again with the same ids. */

@@ -4,10 +4,10 @@ import type { Database, Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { sql } from '../platform/sql.ts';
 import { CheckpointLost, moveCheckpoint, raiseEpoch, readCheckpoint } from './checkpoint.ts';
-import type { EventStore } from './event-store.ts';
+import type { EventStore, LogPage } from './event-store.ts';
 import { Leadership, type Term } from './leadership.ts';
 import type { LogHints } from './log-hints.ts';
-import { type LogPage, PollDelay, readPage } from './log-page.ts';
+import { Pace } from './pace.ts';
 
 export type FollowerDefinition = Readonly<{
   /** Names the checkpoint and the lock: whoever has the same name is the same follower. */
@@ -35,6 +35,8 @@ export type FollowerParts = Readonly<{
 
 /** A transaction that waits longer than this for its own process is ended by the server, with its locks. */
 const FROZEN_MS = 15_000;
+
+const REST_MS = 20;
 
 /**
  * Reads the log from its own checkpoint, for ever, in one process at a time: the effect of each event counts exactly
@@ -69,12 +71,12 @@ export class Follower {
   }
 
   private async follow({ epoch, signal }: Term): Promise<void> {
-    const delay = new PollDelay();
+    const pace = new Pace(this.parts.hints, REST_MS);
     let position: bigint | undefined;
     let caughtUp = false;
     let failures = 0;
     while (!signal.aborted) {
-      const { heard } = this.parts.hints;
+      pace.begin();
       try {
         position ??= await readCheckpoint(this.parts.database, this.definition.name);
         const page = await this.takePage(position, epoch);
@@ -84,7 +86,7 @@ export class Follower {
         if (page.more) continue;
         if (moved || !caughtUp) await this.definition.onCaughtUp?.();
         caughtUp = true;
-        await this.parts.hints.wait(delay.next(page.events.length > 0), signal, heard);
+        await pace.next({ taken: page.events.length, more: false }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         // Whether the page was committed is not known: the checkpoint says.
@@ -99,7 +101,7 @@ export class Follower {
   /** Reads one page from `position` on, and handles it in the transaction that moves the checkpoint. */
   private async takePage(position: bigint, epoch: bigint): Promise<LogPage> {
     const { name, types, pageSize, handle } = this.definition;
-    const page = await readPage(this.parts.store, { after: position, limit: pageSize, types });
+    const page = await this.parts.store.readPage({ after: position, limit: pageSize, types });
     if (page.to === position) return page;
     await this.parts.database.transaction(async (transaction) => {
       // What it derives can be derived again, so it need not wait for the disk.

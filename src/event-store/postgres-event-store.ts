@@ -8,7 +8,9 @@ import {
   type Append,
   type AppendResult,
   EventStore,
+  type LogPage,
   type LogRange,
+  type PageRange,
   type StreamRange,
 } from './event-store.ts';
 import { Lane, type LaneOptions } from './lane.ts';
@@ -21,8 +23,11 @@ import {
   isWholeStream,
   logStatement,
   recorded,
+  sizedLogStatement,
   streamStatement,
 } from './read-sql.ts';
+import { type Fetched, RecentEvents } from './recent-events.ts';
+import { StreamReads } from './stream-reads.ts';
 import { Upcasters } from './upcast.ts';
 
 /** Carries append commands to log.append; `appendLane` makes one. */
@@ -50,6 +55,8 @@ export class PostgresEventStore extends EventStore {
   private readonly upcasters: Upcasters;
   /** As far as it was seen that events are archived: pages before it are read with them at once. */
   private archivedUpTo = 0n;
+  private readonly streams: StreamReads;
+  private readonly recent: RecentEvents;
 
   constructor(
     private readonly parts: Readonly<{
@@ -62,6 +69,8 @@ export class PostgresEventStore extends EventStore {
   ) {
     super();
     this.upcasters = parts.upcasters ?? new Upcasters();
+    this.streams = new StreamReads(parts.database);
+    this.recent = new RecentEvents((after, limit) => this.fetchAfter(after, limit));
   }
 
   /**
@@ -86,7 +95,10 @@ export class PostgresEventStore extends EventStore {
     streamId: string,
     range: StreamRange = {},
   ): Promise<readonly Recorded<E>[]> {
-    let rows = await this.query(streamStatement(streamId, range, 'present'));
+    const isAll = Object.keys(range).length === 0;
+    let rows = isAll
+      ? await this.streams.read(streamId)
+      : await this.query(streamStatement(streamId, range, 'present'));
     if (!isWholeStream(rows, range)) {
       rows = await this.query(streamStatement(streamId, range, 'all'));
     }
@@ -117,6 +129,22 @@ export class PostgresEventStore extends EventStore {
     return BigInt(row?.head ?? 0);
   }
 
+  /** From what this process has read lately, where that goes on from `after`. */
+  override async readPage<E extends Event = Event>(range: PageRange): Promise<LogPage<E>> {
+    const { after, limit, types } = range;
+    const fresh = await this.recent.readOn(after);
+    if (fresh === null) return super.readPage(range);
+    const wanted =
+      types === undefined ? fresh.events : fresh.events.filter(({ type }) => types.includes(type));
+    const events = wanted.slice(0, limit) as readonly Recorded<E>[];
+    const last = (events.length < wanted.length ? events : fresh.events).at(-1);
+    return {
+      events,
+      to: last?.position ?? after,
+      more: fresh.more || events.length < wanted.length,
+    };
+  }
+
   private async standstill(streamId: string): Promise<AppendResult> {
     const last = await this.lastOf(streamId);
     const lastPosition = last?.position ?? 0n;
@@ -125,6 +153,16 @@ export class PostgresEventStore extends EventStore {
       firstPosition: lastPosition + 1n,
       lastPosition,
       version: last?.version ?? 0,
+    };
+  }
+
+  private async fetchAfter(after: bigint, limit: number): Promise<Fetched> {
+    const rows = await this.parts.database.query<StoredRow & { size: number }>(
+      sizedLogStatement(after, limit),
+    );
+    return {
+      events: rows.map((row) => recorded(row, this.upcasters)),
+      bytes: rows.reduce((sum, { size }) => sum + size, 0),
     };
   }
 

@@ -75,6 +75,11 @@ export function logStatement(
       order by position limit ${limit}`;
 }
 
+/** The next events, each with the bytes that its data takes in the table. */
+export const sizedLogStatement = (after: bigint, limit: number): Statement => sql`
+  select *, pg_column_size(data) as size from log.events
+  where position > ${String(after)} order by position limit ${limit}`;
+
 export const headStatement = sql`select coalesce(max(position), 0)::text as head from log.events`;
 
 export function recorded<E extends Event>(row: StoredRow, upcasters: Upcasters): Recorded<E> {

@@ -3,7 +3,7 @@ import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { EventStore } from './event-store.ts';
 import type { LogHints } from './log-hints.ts';
-import { PollDelay, readPage } from './log-page.ts';
+import { Pace } from './pace.ts';
 
 export type TailOptions = Readonly<{
   store: EventStore;
@@ -15,6 +15,8 @@ export type TailOptions = Readonly<{
   logger?: Logger;
 }>;
 
+const REST_MS = 10;
+
 /**
  * Every event after a position, once and in order, for ever: first what is there, then what comes. Goes on by itself
  * after any loss of the database, from where it was. Ends when `signal` aborts.
@@ -23,17 +25,17 @@ export async function* tail<E extends Event = Event>(
   { store, hints, after, types, pageSize = 500, logger }: TailOptions,
   signal: AbortSignal,
 ): AsyncGenerator<readonly Recorded<E>[], void, undefined> {
-  const delay = new PollDelay();
+  const pace = new Pace(hints, REST_MS);
   let position = after;
   let failures = 0;
   while (!signal.aborted) {
-    const { heard } = hints;
+    pace.begin();
     try {
-      const page = await readPage<E>(store, { after: position, limit: pageSize, types });
+      const page = await store.readPage<E>({ after: position, limit: pageSize, types });
       failures = 0;
       position = page.to;
       if (page.events.length > 0) yield page.events;
-      if (!page.more) await hints.wait(delay.next(page.events.length > 0), signal, heard);
+      await pace.next({ taken: page.events.length, more: page.more }, signal);
     } catch (error) {
       failures++;
       logger?.warn({ err: error, position: String(position) }, 'the log could not be read');

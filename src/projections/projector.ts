@@ -1,7 +1,7 @@
 import type { EventStore } from '../event-store/event-store.ts';
 import { Leadership } from '../event-store/leadership.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
-import { PollDelay } from '../event-store/log-page.ts';
+import { Pace } from '../event-store/pace.ts';
 import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -27,6 +27,8 @@ export type ProjectorParts = Readonly<{
 
 /** How soon a process gives a projection to one that has come. */
 const SHARE_MS = 1_000;
+
+const REST_MS = 25;
 
 /**
  * Keeps every read model up to date, through any failure of Postgres. Several processes share them out: each is kept
@@ -94,18 +96,17 @@ export class Projector {
 
   private async follow(signal: AbortSignal): Promise<void> {
     const { hints, logger } = this.parts;
-    const delay = new PollDelay();
+    const pace = new Pace(hints, REST_MS);
     let failures = 0;
     while (!signal.aborted) {
-      const { heard } = hints;
+      pace.begin();
       try {
         const round = this.live.round();
         this.round = round.catch(() => false);
         const moved = await round;
         failures = 0;
         await this.rates.store();
-        const waitMs = delay.next(moved);
-        if (!moved) await hints.wait(waitMs, signal, heard);
+        await pace.next({ taken: moved ? 1 : 0, more: false }, signal);
       } catch (error) {
         failures++;
         logger.warn({ err: error, failures }, 'the projections wait for the database');

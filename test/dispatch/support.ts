@@ -25,22 +25,28 @@ export class Ledger {
   readonly counts = new DispatchCounts();
   now = new Date('2026-11-20T12:00:00.000Z');
   readonly clock = (): Date => this.now;
-  readonly door: Door;
-
   readonly url: string;
   readonly database: Database;
-  readonly store: EventStore;
+  private current: EventStore;
   readonly hints: LocalLogHints;
 
   private constructor(
-    parts: Pick<Ledger, 'url' | 'database' | 'store' | 'hints'>,
+    parts: Pick<Ledger, 'url' | 'database' | 'hints'>,
+    private readonly newStore: () => EventStore,
     private readonly dispose: () => Promise<void>,
   ) {
     this.url = parts.url;
     this.database = parts.database;
-    this.store = parts.store;
     this.hints = parts.hints;
-    this.door = inMemoryDoor(parts.store);
+    this.current = newStore();
+  }
+
+  get store(): EventStore {
+    return this.current;
+  }
+
+  get door(): Door {
+    return inMemoryDoor(this.store);
   }
 
   static async open(): Promise<Ledger> {
@@ -48,8 +54,8 @@ export class Ledger {
     const database = new Database(url, { max: 6, applicationName: 'test', logger: silent });
     const lane = appendLane({ databaseUrl: url, logger: silent });
     const hints = new LocalLogHints();
-    const store = new PostgresEventStore({ database, lane, hints });
-    return new Ledger({ url, database, store, hints }, async () => {
+    const newStore = (): EventStore => new PostgresEventStore({ database, lane, hints });
+    return new Ledger({ url, database, hints }, newStore, async () => {
       await lane.close();
       await database.close();
       await drop();
@@ -73,6 +79,8 @@ export class Ledger {
              l as (delete from dispatch.schedules)
         delete from log.events`);
     });
+    // The old one remembers what it has read.
+    this.current = this.newStore();
   }
 
   /** Appends events to the end of a stream; gives the position of the last. */

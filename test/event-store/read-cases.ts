@@ -2,7 +2,6 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 
 import { expect } from 'vitest';
 
-import { readPage } from '../../src/event-store/log-page.ts';
 import { tail } from '../../src/event-store/tail.ts';
 import type { Recorded } from '../../src/events/event.ts';
 import {
@@ -139,7 +138,7 @@ export const readCases: readonly Case[] = [
         const seen: Recorded[] = [];
         const limit = random.int(1, 6);
         for (let last = false; ; last = !appending) {
-          const page = await readPage(store, { after, limit, types: ['Wanted'] });
+          const page = await store.readPage({ after, limit, types: ['Wanted'] });
           seen.push(...page.events);
           after = page.to;
           if (last && !page.more) break;
