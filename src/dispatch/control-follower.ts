@@ -17,6 +17,8 @@ export type ControlFollowerParts = Readonly<{
   store: EventStore;
   hints: Pick<LogHints, 'heard' | 'wait'>;
   logger: Logger;
+  /** See `Step`. */
+  promptEarlierMs?: number;
   /** Told of each page after it was committed. */
   onCommitted: (touched: Touched) => void;
 }>;
@@ -85,13 +87,14 @@ export class ControlFollower {
   }
 
   private async takePage(position: bigint, epoch: bigint, limit = PAGE_SIZE): Promise<LogPage> {
-    const { database, store, onCommitted } = this.parts;
+    const { database, store, onCommitted, promptEarlierMs = 0 } = this.parts;
     const page = await store.readPage({ after: position, limit, types: DISPATCHED_TYPES });
     if (page.to === position) return page;
     const folded = await foldPage(page.events, (jobId, before) =>
       store.readStream<JobEvent>(jobId, { to: before - 1 }),
     );
-    onCommitted(await writePage(database, folded, { epoch, from: position, to: page.to }));
+    const step = { epoch, from: position, to: page.to, promptEarlierMs };
+    onCommitted(await writePage(database, folded, step));
     return page;
   }
 }

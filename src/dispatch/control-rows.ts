@@ -32,6 +32,7 @@ export type PhaseRow = Readonly<{
   wait_topic: string | null;
   next_attempt_at: string | null;
   takeable: boolean;
+  hinted_at: Date | null;
 }>;
 
 /** The columns of `dispatch.jobs` that an opening fills. */
@@ -79,7 +80,8 @@ export const rateColumns = (rateLimit: RateLimit | null): RateColumns => ({
 /** The columns of `dispatch.jobs` that follow from its phase. */
 export const phaseRow = (
   jobId: string,
-  { name, wait, nextAttemptAt, ...phase }: Phase,
+  { name, wait, nextAttemptAt, hintedAt, ...phase }: Phase,
+  promptEarlierMs: number,
 ): PhaseRow => ({
   job_id: jobId,
   phase: name,
@@ -94,4 +96,5 @@ export const phaseRow = (
   wait_topic: wait?.request ? storable(wait.request.topic) : null,
   next_attempt_at: nextAttemptAt === null ? null : storableTime(nextAttemptAt),
   takeable: name === 'requested' || name === 'resumed',
+  hinted_at: hintedAt === null ? null : new Date(hintedAt.getTime() - promptEarlierMs),
 });

@@ -12,6 +12,8 @@ import { DISPATCH } from './names.ts';
 export type Touched = Readonly<{
   /** A job may have become ready. */
   ready: boolean;
+  /** A job became ready, and its appender has told the workers, or was about to. */
+  prompt: boolean;
   /** How many jobs were taken by a worker. */
   taken: number;
   /** A job left the hinted ones without being taken. */
@@ -29,7 +31,13 @@ export type Touched = Readonly<{
 }>;
 
 /** Where the follower stood before a page, and where it stands with it. */
-export type Step = Readonly<{ epoch: bigint; from: bigint; to: bigint }>;
+export type Step = Readonly<{
+  epoch: bigint;
+  from: bigint;
+  to: bigint;
+  /** How much earlier than it was a hint that the appender published counts as published. Default 0. */
+  promptEarlierMs?: number;
+}>;
 
 /**
  * Writes a folded page and moves the checkpoint over it, both or neither, in one call however many events it held.
@@ -38,14 +46,14 @@ export type Step = Readonly<{ epoch: bigint; from: bigint; to: bigint }>;
 export async function writePage(
   database: Queryable,
   page: FoldedPage,
-  { epoch, from, to }: Step,
+  { epoch, from, to, promptEarlierMs = 0 }: Step,
 ): Promise<Touched> {
   const changes = sortChanges(page.jobs);
   const opened = changes.opened.map(({ jobId, opening, phase, hasBegun }) => ({
-    ...phaseRow(jobId, phase),
+    ...phaseRow(jobId, phase, promptEarlierMs),
     ...openingRow(opening, hasBegun),
   }));
-  const moved = changes.moved.map(({ jobId, phase }) => phaseRow(jobId, phase));
+  const moved = changes.moved.map(({ jobId, phase }) => phaseRow(jobId, phase, promptEarlierMs));
   const [written] = await database.query<{ touched: LineTag[] | null }>(sql`
     select dispatch.write_page(
       follower => ${DISPATCH}, term => ${String(epoch)},
@@ -98,6 +106,8 @@ function sortChanges(jobs: FoldedPage['jobs']): Changes {
 const rows = (all: readonly object[]): string | null =>
   all.length === 0 ? null : JSON.stringify(all);
 
+const isReady = ({ name }: Phase): boolean => name === 'requested' || name === 'resumed';
+
 function touched(
   { opened, open, ended }: Changes,
   signals: FoldedPage['signals'],
@@ -107,7 +117,11 @@ function touched(
   const has = (...names: readonly Phase['name'][]): boolean =>
     phases.some(({ name }) => names.includes(name));
   return {
-    ready: has('requested', 'resumed') || lines.includes('queue') || lines.includes('limit'),
+    ready:
+      phases.some((phase) => isReady(phase) && phase.hintedAt === null) ||
+      lines.includes('queue') ||
+      lines.includes('limit'),
+    prompt: phases.some((phase) => isReady(phase) && phase.hintedAt !== null),
     taken: phases.filter(({ name }) => name === 'running').length,
     ended: ended.length > 0,
     waits: signals.length > 0 || has('paused'),

@@ -37,6 +37,12 @@ export type DispatcherParts = Readonly<{
   logger: Logger;
 }>;
 
+/**
+ * A hint that its appender published counts as lost after this, if nobody took the job and the queue holds fewer hints
+ * than are out: the appender may have died in between.
+ */
+const PROMPT_LOST_AFTER_MS = 2_000;
+
 type WokenReaction = Readonly<{ reaction: Reaction; wake: Wake }>;
 
 /**
@@ -52,6 +58,7 @@ export class Dispatcher {
   private readonly hints: JobHints;
   private readonly signals: SignalConsumer;
   readonly relay: EventRelay;
+  private promptTimer: NodeJS.Timeout | null = null;
 
   constructor(private readonly parts: DispatcherParts) {
     const { databaseUrl, logger, clock } = parts;
@@ -73,6 +80,7 @@ export class Dispatcher {
     };
     this.follower = new ControlFollower({
       ...parts,
+      promptEarlierMs: Math.max(0, parts.config.redispatchAfterMs - PROMPT_LOST_AFTER_MS),
       onCommitted: (touched) => {
         this.wake(touched);
       },
@@ -113,11 +121,20 @@ export class Dispatcher {
     }
   }
 
+  /** Nobody hears of a prompt hint that got lost, so look after it some time later. */
+  private lookAfterPromptHints(): void {
+    this.promptTimer ??= setTimeout(() => {
+      this.promptTimer = null;
+      this.reactions.hints.wake.announce();
+    }, PROMPT_LOST_AFTER_MS).unref();
+  }
+
   private wake(touched: Touched): void {
     const { hints, rates, superseding, waits, timers, requests } = this.reactions;
     this.window.taken(touched.taken);
     const hasRoom = this.hints.isFull && (touched.taken > 0 || touched.ended);
     if (touched.ready || hasRoom) hints.wake.announce();
+    if (touched.prompt) this.lookAfterPromptHints();
     if (touched.rates) rates.wake.announce();
     if (touched.superseding) superseding.wake.announce();
     if (touched.waits) waits.wake.announce();

@@ -101,11 +101,20 @@ export const overdueJobs = (overdueMs: number, limit: number): Statement => sql`
   order by hinted_at
   limit ${limit}`;
 
-/** Notes that the messages about the jobs are out, unless a job has moved on since. */
+/**
+ * Notes that the messages about the jobs are out, unless a job has moved on since. One that the follower holds just now
+ * is left out, as each would wait for the other's rows: at worst it is hinted twice.
+ */
 export function markHinted(jobs: readonly Pick<HintableJob, 'job_id' | 'version'>[]): Statement {
   const rows = jobs.map(({ job_id, version }) => ({ job_id, version }));
   return sql`
+    with hinted as (
+      select job.job_id
+      from json_to_recordset(${JSON.stringify(rows)}) as hinted (job_id text, version integer)
+      join dispatch.jobs as job
+        on job.job_id = hinted.job_id and job.version = hinted.version
+      for no key update of job skip locked
+    )
     update dispatch.jobs as job set hinted_at = clock_timestamp()
-    from json_to_recordset(${JSON.stringify(rows)}) as hinted (job_id text, version integer)
-    where job.job_id = hinted.job_id and job.version = hinted.version`;
+    from hinted where job.job_id = hinted.job_id`;
 }

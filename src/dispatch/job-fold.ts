@@ -39,6 +39,8 @@ export type Phase = Readonly<{
   workerId: string | null;
   wait: Wait | null;
   nextAttemptAt: string | null;
+  /** When its appender told the workers of it; null: the dispatcher is to do so. */
+  hintedAt: Date | null;
 }>;
 
 /** A job after some of its events. What was before them is known only if they begin with its request. */
@@ -153,7 +155,10 @@ function ended(fold: JobFold): JobFold {
   return { ...fold, phase: null, leftPause: true };
 }
 
-const phase = (name: PhaseName, { version, position, recordedAt }: Recorded<JobEvent>): Phase => ({
+const phase = (
+  name: PhaseName,
+  { version, position, recordedAt, metadata }: Recorded<JobEvent>,
+): Phase => ({
   name,
   version,
   position,
@@ -162,6 +167,7 @@ const phase = (name: PhaseName, { version, position, recordedAt }: Recorded<JobE
   workerId: null,
   wait: null,
   nextAttemptAt: null,
+  hintedAt: metadata.hinted === true ? recordedAt : null,
 });
 
 const repositoryOf = ({

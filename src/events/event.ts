@@ -20,6 +20,8 @@ export type Metadata = Readonly<{
   correlationId?: string;
   /** Who asked for it: an API key's name, a worker's id. */
   actor?: string;
+  /** Its appender tells the workers that the job is ready, so the dispatcher need not. */
+  hinted?: true;
 }>;
 
 /** An event as the log returns it: the fact plus where it stands in the log. */

@@ -71,6 +71,10 @@ export class InProcessTransport implements Transport {
     return [...this.queuesByName.values()].map(({ depth }) => depth);
   }
 
+  async depth(queue: string): Promise<number> {
+    return this.queueNamed(queue).depth.ready ?? 0;
+  }
+
   async redrive(limit: number): Promise<number> {
     const dead = this.queueNamed(this.topology.deadLetters.queue);
     const stuck: Parcel[] = [];

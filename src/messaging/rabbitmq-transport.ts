@@ -130,6 +130,16 @@ export class RabbitmqTransport implements Transport {
     }
   }
 
+  async depth(queue: string): Promise<number> {
+    const model = await this.connected();
+    const { channel, close } = await openChannel(() => model.createChannel());
+    try {
+      return (await channel.checkQueue(queue)).messageCount;
+    } finally {
+      await close();
+    }
+  }
+
   async redrive(limit: number): Promise<number> {
     const model = await this.connected();
     return redrive(model, {

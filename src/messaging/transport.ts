@@ -27,6 +27,9 @@ export interface Transport {
   /** The oldest dead letters, which stay where they are: what a redrive would move. */
   deadLetters(limit: number): Promise<readonly DeadLetter[]>;
 
+  /** How many messages wait in one queue; rejects when the broker is away. */
+  depth(queue: string): Promise<number>;
+
   /** Takes up to `limit` messages out of the dead-letter queue and publishes each where it came from. */
   redrive(limit: number): Promise<number>;
 

@@ -84,8 +84,9 @@ export async function runApi(
   }
 }
 
-const writeSide = ({ database, store, privacy }: Core): WriteOptions => ({
+const writeSide = ({ database, store, privacy, prompt }: Core): WriteOptions => ({
   store,
+  prompt,
   database: privacy.database(database),
   sealTrigger: privacy.sealTrigger,
   findWaiting: (event, key) => findWaiting(database, event, key),

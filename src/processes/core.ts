@@ -1,5 +1,7 @@
 import { PostgresEventStore, appendLane } from '../event-store/postgres-event-store.ts';
 import { PostgresLogHints } from '../event-store/postgres-log-hints.ts';
+import { PromptJobHints } from '../dispatch/prompt-job-hints.ts';
+import type { PromptHints } from '../write/prompt-hints.ts';
 import type { EventStore } from '../event-store/event-store.ts';
 import type { LogHints } from '../event-store/log-hints.ts';
 import type { Transport } from '../messaging/transport.ts';
@@ -28,6 +30,8 @@ export type Core = Readonly<{
   hints: LogHints;
   /** null in a role that neither publishes nor consumes. */
   transport: Transport | null;
+  /** null in a role that does not publish. */
+  prompt: PromptHints | null;
 }>;
 
 /** Connections of the pool; those that the lanes, hints and locks hold come on top. */
@@ -84,7 +88,8 @@ export async function withCore(
     if (options.stopping.aborted) return;
     if (!isThere) logger.warn('starts without its database: deliveries go to the spool');
     const hinting = hints.run(ended.signal);
-    const shared = { config, databaseUrl, logger, metrics, database, hints, transport };
+    const prompt = transport === null ? null : new PromptJobHints({ transport, logger });
+    const shared = { config, databaseUrl, logger, metrics, database, hints, transport, prompt };
     await work({ ...shared, store, log, privacy });
     ended.abort();
     await hinting;

@@ -26,6 +26,7 @@ export async function runProjector(
   const { config, database, logger } = core;
   const { door, close } = await openDoor({
     store: given.store,
+    prompt: given.prompt,
     findWaiting: (event, key) => findWaiting(database, event, key),
   });
   const projector = new Projector({ ...core, poison: { policy: config.projectionsOnPoison } });

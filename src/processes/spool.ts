@@ -25,7 +25,7 @@ export type IngressStore = Readonly<{
 }>;
 
 type StoreOptions = Pick<Core, 'databaseUrl' | 'logger' | 'hints' | 'transport'> &
-  Partial<Pick<Core, 'privacy'>>;
+  Partial<Pick<Core, 'privacy' | 'prompt'>>;
 
 /** Postgres, and while it is away the spool, if the transport keeps what it is given. */
 export async function openStore(core: StoreOptions): Promise<IngressStore> {
@@ -68,6 +68,7 @@ async function openDirect(
     logger,
     hints,
     privacy,
+    prompt = null,
     inOrder = false,
   }: StoreOptions & Readonly<{ inOrder?: boolean }>,
   deadlineMs: number,
@@ -80,7 +81,7 @@ async function openDirect(
     inOrder,
     sealTrigger: privacy?.sealTrigger ?? null,
   });
-  const { door, close } = await openDoor({ deliveryLog });
+  const { door, close } = await openDoor({ deliveryLog, prompt });
   return {
     door,
     store: throughDoor(door, deadlineMs),

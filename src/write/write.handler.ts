@@ -1,8 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 
-import { DeliveryLog } from './delivery/delivery-log.ts';
-import { deliveryRows } from './delivery/delivery-rows.ts';
+import { Deliveries } from './delivery/receive-delivery.ts';
 import { Redeliveries } from './delivery/redeliveries.ts';
 import {
   DecideJob,
@@ -37,11 +36,10 @@ export class SendSignalHandler implements ICommandHandler<SendSignal, SignalRece
 
 @CommandHandler(ReceiveDelivery)
 export class ReceiveDeliveryHandler implements ICommandHandler<ReceiveDelivery, DeliveryReceipt> {
-  constructor(@Inject(DeliveryLog) private readonly log: DeliveryLog) {}
+  constructor(@Inject(Deliveries) private readonly deliveries: Deliveries) {}
 
-  async execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
-    const { row, events } = deliveryRows(await this.log.sealed(delivery));
-    return this.log.accept(row, events);
+  execute({ delivery }: ReceiveDelivery): Promise<DeliveryReceipt> {
+    return this.deliveries.receive(delivery);
   }
 }
 

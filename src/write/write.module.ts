@@ -3,10 +3,12 @@ import { CqrsModule } from '@nestjs/cqrs';
 
 import type { EventStore } from '../event-store/event-store.ts';
 import type { Queryable } from '../platform/database.ts';
-import { DeliveryLog } from './delivery/delivery-log.ts';
+import type { DeliveryLog } from './delivery/delivery-log.ts';
+import { Deliveries } from './delivery/receive-delivery.ts';
 import { Redeliveries } from './delivery/redeliveries.ts';
 import type { SealTrigger } from './delivery/seal-delivery.ts';
 import { JobDecisions } from './job/decide-job.ts';
+import type { PromptHints } from './prompt-hints.ts';
 import { type FindWaiting, Signals } from './signal/send-signal.ts';
 import {
   DecideJobHandler,
@@ -27,6 +29,8 @@ export type WriteOptions = Readonly<{
   database?: Queryable;
   /** What redeliveries store of a trigger; null: the trigger. */
   sealTrigger?: SealTrigger | null;
+  /** Without it, the dispatcher alone tells workers of ready jobs. */
+  prompt?: PromptHints | null;
 }>;
 
 /** The write side behind the command bus: the bus has the shape of `Door`. */
@@ -38,13 +42,15 @@ export class WriteModule {
     deliveryLog,
     database,
     sealTrigger,
+    prompt,
   }: WriteOptions): DynamicModule {
     const providers: Provider[] = [];
     if (deliveryLog) {
-      providers.push({ provide: DeliveryLog, useValue: deliveryLog }, ReceiveDeliveryHandler);
+      const deliveries = new Deliveries(deliveryLog, prompt ?? null);
+      providers.push({ provide: Deliveries, useValue: deliveries }, ReceiveDeliveryHandler);
     }
     if (store) {
-      const jobs = new JobDecisions(store);
+      const jobs = new JobDecisions(store, prompt ?? null);
       providers.push({ provide: JobDecisions, useValue: jobs }, DecideJobHandler);
       if (findWaiting) {
         const signals = new Signals(store, jobs, findWaiting);

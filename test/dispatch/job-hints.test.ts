@@ -318,3 +318,24 @@ describe('of many jobs', () => {
     expect(window.size(10)).toBe(5_000);
   });
 });
+
+describe('a job that its appender has told the workers of', () => {
+  const prompt = { ...requested(), metadata: { hinted: true } };
+
+  test('is not hinted again', async () => {
+    await ledger.append('j', prompt);
+    expect(await hinted()).toEqual([]);
+  });
+
+  test('is hinted when nobody took it for a while, as its appender may have died', async () => {
+    await ledger.append('j', prompt);
+    await ledger.fold({ promptEarlierMs: redispatchAfterMs + 1 });
+    await hints.runOnce();
+    expect(transport.hintedJobs()).toEqual(['j']);
+  });
+
+  test('is hinted by the dispatcher once it is ready anew', async () => {
+    await ledger.append('j', prompt, started(), interrupted('released'));
+    expect(await hinted()).toEqual(['j']);
+  });
+});

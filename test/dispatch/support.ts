@@ -104,7 +104,12 @@ export class Ledger {
 
   /** Folds to the end of the log; gives what the pages touched. */
   async fold(
-    options: { pageSize?: number; database?: Queryable; store?: EventStore } = {},
+    options: {
+      pageSize?: number;
+      database?: Queryable;
+      store?: EventStore;
+      promptEarlierMs?: number;
+    } = {},
   ): Promise<readonly Touched[]> {
     const touched: Touched[] = [];
     await new ControlFollower({
@@ -112,6 +117,7 @@ export class Ledger {
       store: options.store ?? this.store,
       hints: this.hints,
       logger: silent,
+      promptEarlierMs: options.promptEarlierMs ?? 0,
       onCommitted: (page) => {
         touched.push(page);
       },

@@ -55,6 +55,7 @@ describe('a transport that does nothing', () => {
     publish: async () => undefined,
     consume: async () => undefined,
     isReady: () => true,
+    depth: () => Promise.resolve(0),
     queues: async () => [],
     redrive: async () => 0,
     deadLetters: async () => [],

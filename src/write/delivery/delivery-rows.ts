@@ -4,7 +4,7 @@ import { signalOf } from '../../events/command-signal.ts';
 import type { JobEvent } from '../../events/job.ts';
 import type { SignalEvent } from '../../events/signal.ts';
 import { derivedId, newId } from '../../platform/ids.ts';
-import type { ReceivedDelivery } from '../door.ts';
+import type { PlannedJob, ReceivedDelivery } from '../door.ts';
 import { job } from '../job/decider.ts';
 
 /** A delivery as it is stored; what is JSON in the table is JSON text here. */
@@ -51,9 +51,13 @@ export function deliveredJobs(
   }));
 }
 
-/** What to store for a delivery: its row, and one event for each job that its rules request and each command it gives. */
+/**
+ * What to store for a delivery: its row, and one event for each job that its rules request and each command it gives.
+ * `hinted`: of those jobs whoever stores it tells the workers.
+ */
 export function deliveryRows(
   delivery: ReceivedDelivery,
+  hinted: ReadonlySet<PlannedJob> = new Set(),
 ): Readonly<{ row: DeliveryRow; events: readonly FirstEventRow[] }> {
   const id = newId();
   const { receivedAt: at } = delivery;
@@ -68,7 +72,11 @@ export function deliveryRows(
       type: event.type,
       at: event.at,
       data: JSON.stringify(event.data),
-      metadata: JSON.stringify({ causationId: id, correlationId: id }),
+      metadata: JSON.stringify({
+        causationId: id,
+        correlationId: id,
+        ...(hinted.has(planned) ? { hinted: true } : {}),
+      }),
     }));
   });
   return {

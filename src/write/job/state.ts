@@ -55,6 +55,7 @@ export type Result = Readonly<{ code: WorkflowCode | null }> &
 
 type JobRequestState = Readonly<{
   workflow: string;
+  priority: number;
   trigger: Trigger | null;
   input: Json;
   concurrency: Concurrency | null;
@@ -71,6 +72,7 @@ export const initialState: JobState = {
   phase: { status: 'none' },
   request: {
     workflow: '',
+    priority: 5,
     trigger: null,
     input: null,
     concurrency: null,

@@ -1,0 +1,69 @@
+import { jobHint, QUEUES } from '../messaging/topology.ts';
+import type { Transport } from '../messaging/transport.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { PromptHints, ReadyJob } from '../write/prompt-hints.ts';
+
+/**
+ * So many hints may stand in a queue before the dispatcher alone decides who comes next, by priority and fairly: what
+ * is in RabbitMQ's queue can be overtaken by nobody.
+ */
+const MAX_STANDING = 32;
+const ASK_EVERY_MS = 10;
+
+/**
+ * Publishes hints right after the append, for as long as the queue of new jobs is nearly empty. It looks how full the
+ * queue is only when it has published a good part of what fits.
+ */
+export class PromptJobHints implements PromptHints {
+  private credit = MAX_STANDING;
+  private askedAt = -Infinity;
+  private isAsking = false;
+
+  constructor(
+    private readonly parts: Readonly<{
+      transport: Pick<Transport, 'publish' | 'isReady' | 'depth'>;
+      logger: Logger;
+    }>,
+  ) {}
+
+  reserve(): boolean {
+    if (this.credit <= MAX_STANDING / 2) void this.ask();
+    if (this.credit <= 0 || !this.parts.transport.isReady()) return false;
+    this.credit--;
+    return true;
+  }
+
+  giveBack(): void {
+    this.credit++;
+  }
+
+  publish({ jobId, workflow, kind, priority, version, position }: ReadyJob): void {
+    const { transport, logger } = this.parts;
+    transport
+      .publish({
+        ...jobHint(workflow, kind),
+        messageId: `${jobId}:${String(version)}`,
+        body: { jobId, position: position === null ? null : String(position), version },
+        mandatory: true,
+        priority,
+      })
+      .catch((error: unknown) => {
+        logger.warn({ err: error, jobId }, 'a prompt hint was not taken: the dispatcher brings it');
+      });
+  }
+
+  private async ask(): Promise<void> {
+    const now = performance.now();
+    if (this.isAsking || now - this.askedAt < ASK_EVERY_MS) return;
+    this.isAsking = true;
+    this.askedAt = now;
+    try {
+      const ready = await this.parts.transport.depth(QUEUES.jobs);
+      this.credit = Math.max(0, MAX_STANDING - ready);
+    } catch (error) {
+      this.parts.logger.debug({ err: error }, 'the queue of jobs could not be looked at');
+    } finally {
+      this.isAsking = false;
+    }
+  }
+}
