@@ -100,8 +100,8 @@ function exportCommand(): Command {
     .description('all events as NDJSON, one a line')
     .option('--after <position>', 'begin just after this position', '0')
     .action(({ after }: Readonly<{ after: string }>) =>
-      withSession(async ({ store }) => {
-        for await (const event of everything(store, position(after))) {
+      withSession(async ({ log }) => {
+        for await (const event of everything(log, position(after))) {
           printJsonLine(toApiEvent(event));
         }
       }),

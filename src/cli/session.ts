@@ -22,6 +22,8 @@ export type Session = Readonly<{
   named: Queryable;
   privacy: Privacy;
   store: EventStore;
+  /** As it is stored, for what is written to files: sealed names stay so, and are erased there too. */
+  log: EventStore;
   hints: LogHints;
   door: () => Promise<Door>;
 }>;
@@ -35,7 +37,8 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
   const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
   const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: 'cli hints' });
   const privacy = openPrivacy(config, database);
-  const store = privacy.store(new PostgresEventStore({ database, lane, hints }));
+  const log = new PostgresEventStore({ database, lane, hints });
+  const store = privacy.store(log);
   const named = privacy.database(database);
   const closing: (() => Promise<void>)[] = [() => lane.close(), () => database.close()];
   const ended = new AbortController();
@@ -50,6 +53,7 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
       named,
       privacy,
       store,
+      log,
       hints,
       door: async () => {
         const { openDoor } = await import('../processes/door.ts');
