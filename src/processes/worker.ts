@@ -2,6 +2,7 @@ import { tail } from '../event-store/tail.ts';
 import type { Transport } from '../messaging/transport.ts';
 import { AstConsumer } from '../workers/ast-consumer.ts';
 import { Declaration } from '../workers/declaration.ts';
+import { Watchdog } from '../platform/watchdog.ts';
 import { LOSS_TYPES, type JobNotice, noticeOf } from '../workers/running-jobs.ts';
 import { Worker } from '../workers/worker.ts';
 import { createAnalyser } from '../workflows/code-review/ast-analyser.ts';
@@ -49,6 +50,8 @@ export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSign
     logger,
   });
   logger.info({ workflows: [...catalog.workflows.keys()] }, 'runs jobs');
+  const watched = new AbortController();
+  const watching = watchdog(config.leaseMs).run(watched.signal);
   try {
     await Promise.all([
       worker.run(signal),
@@ -57,9 +60,23 @@ export async function runWorker({ core, catalog }: WorkerRole, signal: AbortSign
       reportEnds(core, signal),
     ]);
   } finally {
+    watched.abort();
+    await watching;
     await close();
   }
 }
+
+/** Two leases: the others have the jobs by then. */
+const watchdog = (leaseMs: number): Watchdog =>
+  new Watchdog({
+    patienceMs: 2 * leaseMs,
+    lastWords: JSON.stringify({
+      level: 60,
+      role: 'worker',
+      pid: process.pid,
+      msg: `A workflow has not let the event loop turn for two leases (${String(2 * leaseMs)} ms): ending this process, so that it is started anew. Its jobs were interrupted: look for a loop without an await in their workflows`,
+    }),
+  });
 
 /** What takes jobs away, from now on. */
 async function* notices(
