@@ -22,7 +22,7 @@ export function withRange(command: Command): Command {
     .option('--repository <name>', 'its full name')
     .option('--from <time>', 'received after it, as 2026-11-20T08:00:00Z')
     .option('--to <time>', 'received before it')
-    .option('--search <text>', 'in the repository, the ids, the event, the reason');
+    .option('--search <text>', 'in the name of the repository, the source or the event; or an id');
 }
 
 /** null where no option chooses any. */

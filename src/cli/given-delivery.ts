@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import type { Headers } from '../ingress/webhooks/provider.ts';
 import type { Queryable } from '../platform/database.ts';
+import { uuidIn } from '../platform/ids.ts';
 import { sql } from '../platform/sql.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { CannotRun } from '../processes/run-role.ts';
@@ -107,8 +108,8 @@ export async function storedDelivery(database: Queryable, id: string): Promise<S
   const [row] = await database.query<Row>(sql`
     select id, source, provider, headers, body, received_at, outcome, reason, jobs
     from ingress.deliveries
-    where id::text = ${id} or delivery_id = ${id}
-    order by (id::text = ${id}) desc, received_at desc limit 1`);
+    where id = any (${uuidIn(id)}::uuid[]) or delivery_id = ${id}
+    order by (id = any (${uuidIn(id)}::uuid[])) desc, received_at desc limit 1`);
   if (row === undefined) throw new CannotRun(`There is no delivery ${id}`);
   const { source, provider, received_at: receivedAt, outcome, reason, jobs, body } = row;
   if (body === null) {

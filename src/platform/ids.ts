@@ -30,3 +30,8 @@ function randomBytes(): Uint8Array {
   used += ID_BYTES;
   return POOL.slice(used - ID_BYTES, used);
 }
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** The text where it is a UUID, for `id = any (…::uuid[])`: a column is not to be made text of, as no index knows it then. */
+export const uuidIn = (text: string): readonly string[] => (UUID.test(text) ? [text] : []);

@@ -2,8 +2,10 @@ import { GraphQLError } from 'graphql';
 
 import type { Trigger } from '../events/trigger.ts';
 import type { Queryable } from '../platform/database.ts';
+import { uuidIn } from '../platform/ids.ts';
 import { allOf, type Statement, sql } from '../platform/sql.ts';
 import { fromEnum, toApiTrigger, toEnum } from './job.ts';
+import { searchCondition } from './delivery-search.ts';
 import { when } from './job-filter.ts';
 import { type Connection, connection, encodeCursor, type PageArguments, readPage } from './page.ts';
 
@@ -68,8 +70,8 @@ const COLUMNS = sql`d.id, d.delivery_id, d.source, d.provider, d.event, d.action
 export async function findDelivery(database: Queryable, id: string): Promise<ApiDelivery | null> {
   const rows = await database.query<DeliveryRow>(sql`
     select ${COLUMNS} from ingress.deliveries d
-    where d.id::text = ${id} or d.delivery_id = ${id}
-    order by (d.id::text = ${id}) desc, d.received_at desc limit 1`);
+    where d.id = any (${uuidIn(id)}::uuid[]) or d.delivery_id = ${id}
+    order by (d.id = any (${uuidIn(id)}::uuid[])) desc, d.received_at desc limit 1`);
   return rows[0] === undefined ? null : toApiDelivery(rows[0]);
 }
 
@@ -104,7 +106,7 @@ export async function listDeliveries(
       : sql`(d.received_at, d.id) < (${page.cursor.value}::timestamptz, ${page.cursor.id}::uuid)`;
   const rows = await database.query<DeliveryRow>(sql`
     select ${COLUMNS} from ingress.deliveries d
-    where ${deliveryCondition(args.filter)} and ${after}
+    where ${await deliveryCondition(database, args.filter)} and ${after}
     order by d.received_at desc, d.id desc limit ${page.size + 1}`);
   return connection(rows, page, {
     cursorOf: ({ sort_value, id }) => encodeCursor('deliveries', { value: sort_value, id }),
@@ -118,25 +120,31 @@ export async function countDeliveries(
 ): Promise<number> {
   const rows = await database.query<{ count: number }>(sql`
     select count(*)::int as count from
-      (select 1 from ingress.deliveries d where ${deliveryCondition(filter)} limit 10001) as counted`);
+      (select 1 from ingress.deliveries d where ${await deliveryCondition(database, filter)} limit 10001) as counted`);
   return rows[0]?.count ?? 0;
 }
 
 /** The condition on `ingress.deliveries`, whose alias is `d`. */
-export function deliveryCondition(filter: DeliveryFilter | null | undefined): Statement {
+export async function deliveryCondition(
+  database: Queryable,
+  filter: DeliveryFilter | null | undefined,
+): Promise<Statement> {
   const f = filter ?? {};
   return allOf([
     ...when(f.source, (names) => sql`d.source = any(${names}::text[])`),
     ...when(f.provider, (names) => sql`d.provider = any(${names.map(fromEnum)}::text[])`),
     ...when(f.event, (events) => sql`d.event = any(${events}::text[])`),
-    ...when(f.outcome, (names) => sql`d.outcome = any(${names.map(fromEnum)}::text[])`),
+    ...when(f.outcome, outcomeIn),
     ...when(f.repository, (name) => sql`d.repository = ${name}`),
     ...when(f.receivedAfter, (at) => sql`d.received_at > ${at}`),
     ...when(f.receivedBefore, (at) => sql`d.received_at < ${at}`),
-    ...when(
-      f.search,
-      (text) => sql`position(lower(${text}) in lower(concat_ws(' ',
-        d.repository, d.delivery_id, d.event, d.action, d.reason, d.source))) > 0`,
-    ),
+    ...(f.search ? [await searchCondition(database, f.search)] : []),
   ]);
+}
+
+/** Most are accepted: those that are not have an index of their own. */
+function outcomeIn(names: readonly string[]): Statement {
+  const outcomes = names.map(fromEnum);
+  const others = outcomes.includes('accepted') ? sql`true` : sql`d.outcome <> 'accepted'`;
+  return sql`d.outcome = any(${outcomes}::text[]) and ${others}`;
 }

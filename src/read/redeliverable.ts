@@ -31,7 +31,7 @@ export async function redeliverable(
       : sql`(d.received_at, d.id) > (${cursor.value}::timestamptz, ${cursor.id}::uuid)`;
   const rows = await database.query<{ id: string; received: string }>(sql`
     select d.id, d.received_at::text as received from ingress.deliveries d
-    where ${deliveryCondition(filter)} and ${onlyFailed ? FAILED : sql`true`} and ${place}
+    where ${await deliveryCondition(database, filter)} and ${onlyFailed ? FAILED : sql`true`} and ${place}
     order by d.received_at, d.id limit ${size + 1}`);
   const ids = rows.slice(0, size).map(({ id }) => id);
   const last = rows.length > size ? rows[size - 1] : undefined;

@@ -1,5 +1,6 @@
 import type { JobEvent } from '../../events/job.ts';
 import type { Queryable } from '../../platform/database.ts';
+import { uuidIn } from '../../platform/ids.ts';
 import { sql } from '../../platform/sql.ts';
 import {
   DecideJob,
@@ -59,8 +60,8 @@ export class Redeliveries {
     const [row] = await this.database.query<Row>(sql`
       select id, source, provider, delivery_id, delivery_key, event, outcome, triggers, headers, body
       from ingress.deliveries
-      where id::text = ${deliveryId} or delivery_id = ${deliveryId}
-      order by (id::text = ${deliveryId}) desc, received_at desc limit 1`);
+      where id = any (${uuidIn(deliveryId)}::uuid[]) or delivery_id = ${deliveryId}
+      order by (id = any (${uuidIn(deliveryId)}::uuid[])) desc, received_at desc limit 1`);
     if (row === undefined) throw new Rejected('delivery-not-found');
     const { id, delivery_id, delivery_key: key, ...stored } = row;
     return { id, key, stored: { ...stored, deliveryId: delivery_id } };
