@@ -53,7 +53,6 @@ create index jobs_deadline on dispatch.jobs (deadline) where deadline is not nul
 
 alter table dispatch.waits add column picky boolean not null default false;
 comment on column dispatch.waits.picky is 'Not every payload ends it: the wait of the job says which.';
-create index waits_picky on dispatch.waits (job_id) where picky;
 
 -- The debounced jobs of a workflow and key of which none has begun, from the first of them on.
 create table dispatch.bursts (
@@ -363,6 +362,18 @@ begin
   end if;
   return coalesce(touched_strategies, '{}');
 end $$;
+
+-- How many jobs of each workflow are hinted and not taken, and the oldest hint of those that may still be taken. By the
+-- index of hints, however many jobs wait.
+create function dispatch.outstanding()
+returns table (workflow text, hinted integer, oldest timestamptz) language sql stable
+set enable_seqscan = off set jit = off
+as $$
+  select workflow, count(*)::integer,
+    min(hinted_at) filter (where not blocked and superseded_by is null)
+  from dispatch.jobs where takeable and hinted_at is not null
+  group by workflow
+$$;
 
 -- The jobs to hint next, so that at most `room_each` hints of each workflow are out: the highest priority first, and
 -- within it the repositories in turn, beginning after the one that cursors [{workflow, priority, repository}] names;

@@ -63,11 +63,7 @@ export async function readNextHints(
   turns: Turns,
 ): Promise<NextHints> {
   const rows = await database.query<NextRow>(sql`
-    with outstanding as materialized (
-      select workflow, count(*)::integer as hinted, min(hinted_at) filter (where ${READY}) as oldest
-      from dispatch.jobs where takeable and hinted_at is not null
-      group by workflow
-    )
+    with outstanding as materialized (select * from dispatch.outstanding())
     select
       (select json_object_agg(workflow, hinted) from outstanding) as hinted,
       (select coalesce(sum(concurrency), 0)::integer from dispatch.workers) as places,

@@ -38,6 +38,7 @@ export class SignalMatching implements Reaction {
     const position = await readCheckpoint(database, DISPATCH);
     // A reset sets the tables back, and what they hold then has not been compared.
     if (position < this.comparedTo) this.comparedTo = 0n;
+    if (position === this.comparedTo) return IDLE_MS;
     await forEachPage(
       (after, limit) => database.query<Candidate>(matches(this.comparedTo, after, limit)),
       async (page) => {

@@ -13,7 +13,8 @@ export type Candidate = Readonly<{
 
 /**
  * The paused jobs that a newer pause or signal than `since` may resume. New signals are taken together by what they are
- * called, as many of one name may come while many jobs wait for it.
+ * called, as many of one name may come while many jobs wait for it. `offset 0` keeps the planner to the indexes: it
+ * does not know that a pass is about few of the many jobs that wait.
  */
 const waiting = (since: bigint): Statement => sql`
   with recent as materialized (
@@ -22,21 +23,33 @@ const waiting = (since: bigint): Statement => sql`
   ), candidate as (
     select job_id from dispatch.waits where position > ${String(since)}
     union
-    select job_id from dispatch.waits where key is null and event in (select event from recent)
+    select wait.job_id
+    from (select distinct event from recent) as recent
+    cross join lateral (
+      select job_id from dispatch.waits where event = recent.event and key is null offset 0
+    ) as wait
     union
     select wait.job_id
-    from recent join dispatch.waits as wait on wait.event = recent.event and wait.key = recent.key
+    from recent
+    cross join lateral (
+      select job_id from dispatch.waits where event = recent.event and key = recent.key offset 0
+    ) as wait
+  ), paused as (
+    select job.job_id, job.version, job.wait, job.picky
+    from candidate
+    cross join lateral (
+      select job_id, version, wait,
+        (select bool_or(picky) from dispatch.waits where waits.job_id = jobs.job_id) as picky
+      from dispatch.jobs
+      where job_id = candidate.job_id and wait is not null offset 0
+    ) as job
   )`;
-
-const PICKY = sql`
-  select from dispatch.waits as wait where wait.job_id = candidate.job_id and wait.picky`;
 
 /** Those that any payload resumes, each with the oldest signal that does. */
 export const matches = (since: bigint, after: string, limit: number): Statement => sql`
   ${waiting(since)}
   select job.job_id, job.version, job.wait, signal.signal_id, signal.position::text as position
-  from candidate
-  join dispatch.jobs as job on job.job_id = candidate.job_id and job.wait is not null
+  from paused as job
   cross join lateral (
     select oldest.signal_id, oldest.position
     from dispatch.waits as wait
@@ -53,11 +66,11 @@ export const matches = (since: bigint, after: string, limit: number): Statement 
                          where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
        order by position limit 1)
     ) as oldest
-    where wait.job_id = candidate.job_id
+    where wait.job_id = job.job_id
     order by oldest.position limit 1
   ) as signal
-  where candidate.job_id > ${after} and not exists (${PICKY})
-  order by candidate.job_id limit ${limit}`;
+  where job.job_id > ${after} and not job.picky
+  order by job.job_id limit ${limit}`;
 
 /**
  * Those that a certain payload resumes, each with every signal of its names and keys that was not compared yet, the
@@ -70,8 +83,7 @@ export const candidates = (
 ): Statement => sql`
   ${waiting(since)}
   select job.job_id, job.version, job.wait, signal.signal_id, signal.position::text as position
-  from candidate
-  join dispatch.jobs as job on job.job_id = candidate.job_id and job.wait is not null
+  from paused as job
   cross join lateral (
     select distinct on (signal.position) signal.signal_id, signal.position
     from dispatch.waits as wait
@@ -81,10 +93,10 @@ export const candidates = (
         wait.requested_position,
         case when wait.position <= ${String(since)} then ${String(since)}::bigint else 0 end,
         case when job.job_id = ${after.jobId} then ${after.position}::bigint else 0 end)
-    where wait.job_id = candidate.job_id
+    where wait.job_id = job.job_id
       and not exists (select from dispatch.used_signals as used
                       where used.job_id = wait.job_id and used.signal_id = signal.signal_id)
     order by signal.position limit ${limit}
   ) as signal
-  where candidate.job_id >= ${after.jobId} and exists (${PICKY})
-  order by candidate.job_id, signal.position limit ${limit}`;
+  where job.job_id >= ${after.jobId} and job.picky
+  order by job.job_id, signal.position limit ${limit}`;

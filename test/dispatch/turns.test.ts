@@ -69,8 +69,20 @@ describe('repositories', () => {
     await many(2, 'b');
     await many(2, null);
     expect(await hinted()).toEqual([
-      ...['a1', 'b1', 'none1', 'a2', 'b2', 'none2'],
-      ...['a3', 'a4', 'a5', 'a6', 'a7', 'a8', 'a9', 'a10'],
+      'a1',
+      'b1',
+      'none1',
+      'a2',
+      'b2',
+      'none2',
+      'a3',
+      'a4',
+      'a5',
+      'a6',
+      'a7',
+      'a8',
+      'a9',
+      'a10',
     ]);
   });
 
