@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { query } from '../support/api-client.ts';
 import { createDatabase } from '../support/database.ts';
 import { Deployment, jobOnce } from '../support/deployment.ts';
+import { eventually } from '../support/eventually.ts';
 import type { Role } from '../support/program.ts';
 import { createVhost } from '../support/rabbitmq.ts';
 
@@ -84,7 +85,7 @@ test.each(['loop', 'exit', 'crash'])(
     const id = await request(workflow);
     const job = await jobOnce(api, id, ({ status }) => status === 'FAILED');
     expect(job.error).toMatchObject({
-      classification: 'interrupted',
+      classification: 'INTERRUPTED',
       message: expect.stringContaining('fell silent in each attempt'),
     });
     expect(job.history.nodes.map(({ type }) => type)).toEqual([
@@ -97,8 +98,10 @@ test.each(['loop', 'exit', 'crash'])(
     ]);
     await jobOnce(api, await request('healthy'), ({ status }) => status === 'COMPLETED');
     if (workflow !== 'loop') return;
-    const words = ended.flatMap(({ log }) => log.map(({ msg }) => msg));
-    expect(words.filter((msg) => msg.includes('not let the event loop turn'))).toHaveLength(2);
+    await eventually(() => {
+      const words = ended.flatMap(({ log }) => log.map(({ msg }) => msg));
+      expect(words.filter((msg) => msg.includes('not let the event loop turn'))).toHaveLength(2);
+    });
   },
   PATIENCE_MS,
 );
