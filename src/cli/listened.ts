@@ -23,12 +23,15 @@ const RIGHT: Readonly<Record<string, string>> = {
 
 const WRONG: Readonly<Record<string, string>> = {
   malformed: 'The signature is right, but the body or a header is not what the host would send',
-  'address-not-allowed': 'The address of the sender is not in "allowedIps" of the source',
+  'address-not-allowed':
+    'The address of the sender is not in "allowedIps" of the source; behind a proxy, is that in "TRUSTED_PROXIES"?',
   'too-slow': 'The request did not arrive in time: is a proxy slow, or the line?',
   'delivery-id-reused': 'The delivery id was used before, with another body',
   'body-too-large': 'The body is larger than the host sends it',
   'unsupported-content':
     'The content type is not taken: choose application/json at the host; nothing on the way may compress',
+  'too-many-failures':
+    'The address sent much that was not authentic and nothing that was ("MAX_FAILURES_PER_MINUTE"): wait a minute',
   'over-rate': 'The source sends more than its "maxPerMinute"',
   unavailable: 'It could not be stored, or was over the rate: see the log of the ingress',
   'unknown-path': 'There is no source of the name in the address: see "webhooks setup"',

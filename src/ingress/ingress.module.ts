@@ -9,6 +9,8 @@ import type { WebhookSource } from '../platform/webhook-sources.ts';
 import type { Door } from '../write/door.ts';
 import { createHttpServer } from './http-server.ts';
 import { BodyReader } from './webhooks/body-reader.ts';
+import { ClientAddress } from './webhooks/client-address.ts';
+import { FailureLimit } from './webhooks/failure-limit.ts';
 import { type IngressMetrics, NO_METRICS } from './webhooks/ingress-metrics.ts';
 import { Interpreter } from './webhooks/interpreter.ts';
 import type { Plan } from './webhooks/plan-jobs.ts';
@@ -27,6 +29,10 @@ export type IngressOptions = Readonly<{
   store?: StoreDelivery;
   /** How long the store may take before the sender is told to come again. */
   storeDeadlineMs?: number;
+  /** Addresses and networks of the proxies whose `X-Forwarded-For` is believed; default none. */
+  trustedProxies?: readonly string[];
+  /** How much that is not authentic an address may send a minute; null or left out: as much as it likes. */
+  maxFailuresPerMinute?: number | null;
   /** For the headers, and again for the body. */
   readDeadlineMs?: number;
   /** Prefixes of `file:` clone URLs that facts may keep. */
@@ -66,6 +72,11 @@ export async function createIngress(options: IngressOptions): Promise<NestFastif
   const endpoint = new WebhookEndpoint({
     receivers: receiversOf(options, interpreter),
     bodies: new BodyReader(MAX_HELD_BYTES),
+    clients: new ClientAddress(options.trustedProxies ?? []),
+    failures:
+      typeof options.maxFailuresPerMinute === 'number'
+        ? new FailureLimit(options.maxFailuresPerMinute)
+        : null,
     bodyDeadlineMs: readDeadlineMs,
     metrics: options.metrics ?? NO_METRICS,
     logger: options.logger,

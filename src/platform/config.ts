@@ -44,6 +44,10 @@ export type Config = Readonly<{
   /** What becomes of an event that a read model cannot take: it stops, or sets that job aside. */
   projectionsOnPoison: 'pause' | 'quarantine';
   sources: readonly WebhookSource[];
+  /** Addresses and networks of the proxies in front of the ingress. */
+  trustedProxies: readonly string[];
+  /** How much that is not authentic an address may send the ingress a minute; null: as much as it likes. */
+  maxFailuresPerMinute: number | null;
   /** What is kept of deliveries where their source says nothing else. */
   deliveries: Readonly<{
     /** null: for ever. */
@@ -106,6 +110,20 @@ const apiKeys = z
       }),
   );
 
+/** Addresses and CIDR ranges, separated by spaces or commas. */
+const networks = z
+  .string()
+  .default('')
+  .transform((text) => text.split(/[\s,]+/).filter((entry) => entry !== ''))
+  .pipe(
+    z.array(
+      z.union(
+        [z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()],
+        'must be IP addresses and CIDR ranges such as 10.0.0.0/8',
+      ),
+    ),
+  );
+
 const Environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:'),
   DATABASE_READ_URL: url('postgres:', 'postgresql:'),
@@ -129,6 +147,8 @@ const Environment = z.object({
     .nullable()
     .default(null),
   API_KEYS: apiKeys,
+  TRUSTED_PROXIES: networks,
+  MAX_FAILURES_PER_MINUTE: integer(0, 1_000_000, 600),
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:'),
   // Several hosts, separated by commas, are no URL; the client reads them.
   EVENTSTOREDB_URL: z
@@ -193,6 +213,8 @@ export function readConfig(env: Env = process.env): Config {
     privacyKey: e.PRIVACY_KEY,
     projectionsOnPoison: e.PROJECTIONS_ON_POISON,
     sources,
+    trustedProxies: e.TRUSTED_PROXIES,
+    maxFailuresPerMinute: e.MAX_FAILURES_PER_MINUTE === 0 ? null : e.MAX_FAILURES_PER_MINUTE,
     deliveries: {
       keepDays: e.DELIVERY_KEEP_DAYS,
       keepMegabytes: e.DELIVERY_KEEP_MEGABYTES,

@@ -34,6 +34,8 @@ export async function runIngress(role: IngressRole, signal: AbortSignal): Promis
     plan: catalog.plan,
     logger,
     localClones: localClones(config),
+    trustedProxies: config.trustedProxies,
+    maxFailuresPerMinute: config.maxFailuresPerMinute,
     metrics: {
       countDelivery: (source, outcome) => {
         metrics.deliveries.inc({ source, outcome });

@@ -53,6 +53,8 @@ test('an empty environment has the defaults of the contract', () => {
     privacyKey: null,
     projectionsOnPoison: 'pause',
     sources: [],
+    trustedProxies: [],
+    maxFailuresPerMinute: 600,
   });
 });
 

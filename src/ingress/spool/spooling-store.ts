@@ -65,22 +65,25 @@ async function storeDirectly(
   { direct, outage }: SpoolingParts,
   delivery: ReceivedDelivery,
 ): Promise<StoredDelivery | null> {
-  const stored = direct(delivery);
-  let stop = (): void => undefined;
   try {
-    return await new Promise<StoredDelivery | null>((resolve, reject) => {
-      // When another one finds the outage, nobody waits for this one any more.
-      stop = outage.onBegin(() => {
-        resolve(null);
-      });
-      stored.then(resolve, reject);
-    });
+    return await unlessAway(direct(delivery), outage);
   } catch (error) {
     if (error instanceof Rejected) throw error;
     // A large one may be slow by itself, which says nothing of the others.
     if (delivery.body.length <= LARGE_BYTES) outage.begin(error);
     return null;
-  } finally {
-    stop();
   }
+}
+
+/** Null when another delivery finds that Postgres is away, as nobody waits for this one any more then. */
+function unlessAway(
+  stored: Promise<StoredDelivery>,
+  outage: Outage,
+): Promise<StoredDelivery | null> {
+  return new Promise((resolve, reject) => {
+    const stop = outage.onBegin(() => {
+      resolve(null);
+    });
+    stored.finally(stop).then(resolve, reject);
+  });
 }

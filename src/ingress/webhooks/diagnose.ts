@@ -36,11 +36,15 @@ type Unauthentic = Readonly<{ headers: Headers; body: Buffer; format: BodyFormat
 const LARGEST_TRIED = 65_536;
 
 /** The likeliest reason why a delivery was not authentic. Looks at headers and bytes only: nothing is parsed. */
-export function diagnose(source: WebhookSource, delivery: Unauthentic): Hint {
+export function diagnose(
+  source: WebhookSource,
+  delivery: Unauthentic,
+  { isThorough = true }: Readonly<{ isThorough?: boolean }> = {},
+): Hint {
   if (activeSecrets(source, delivery.now).length === 0) return 'no-valid-secret';
   const { headers } = delivery;
   const form = FORMS[source.provider](headers, source);
-  if (form === 'well-formed') return tried(source, delivery);
+  if (form === 'well-formed') return isThorough ? tried(source, delivery) : 'secret-differs';
   return isOfAnother(source.provider, headers) ? 'other-host' : form;
 }
 

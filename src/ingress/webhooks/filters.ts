@@ -28,8 +28,7 @@ export function filterSights(trigger: Trigger, source: Rules): readonly FilterSi
 
 /** Why the trigger may start no job, in a sentence; null when it may. */
 export function leftOutBy(trigger: Trigger, source: Rules): string | null {
-  const { repositories, ownAccounts = [], filters } = source;
-  if (repositories === null && ownAccounts.length === 0 && filters === undefined) return null;
+  if (!hasRules(source)) return null;
   const stopped = filterSights(trigger, source).find(({ passes }) => !passes);
   if (stopped === undefined) return null;
   const { filter, value } = stopped;
@@ -42,6 +41,10 @@ export function leftOutBy(trigger: Trigger, source: Rules): string | null {
   const [, field = ''] = filter.split('.');
   return `The filters of the source "${source.name}" leave out the ${field} ${value ?? 'that it has not'}`;
 }
+
+/** Most have none, and each delivery asks. */
+const hasRules = ({ repositories, ownAccounts, filters }: Rules): boolean =>
+  repositories !== null || ownAccounts !== undefined || filters !== undefined;
 
 /** No host has two accounts or repositories whose names differ in case only. */
 const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();

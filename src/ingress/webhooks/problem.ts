@@ -12,6 +12,7 @@ const PROBLEMS = {
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-content': { status: 415, title: 'The body is in an unsupported format' },
   'over-rate': { status: 429, title: 'The source sends too much' },
+  'too-many-failures': { status: 429, title: 'The address sends too much that is not authentic' },
   'headers-too-large': { status: 431, title: 'The headers are too large' },
   unavailable: { status: 503, title: 'The delivery cannot be stored now' },
 } as const satisfies Record<string, Readonly<{ status: number; title: string }>>;

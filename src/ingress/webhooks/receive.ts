@@ -20,7 +20,8 @@ import { storedHeaders } from './stored-headers.ts';
 /** One request to a source, as far as the rules care. */
 export type DeliveryRequest = Readonly<{
   headers: Headers;
-  remoteAddress: string;
+  /** In its plain spelling. */
+  clientAddress: string;
   /** How many milliseconds it has taken since its headers were there. */
   elapsedMs: () => number;
   /** Reads the body, at most so many bytes, and holds it while it is used. */
@@ -40,6 +41,9 @@ export type ReceiverParts = Readonly<{
 /** The answer, and the word that metrics and logs have for it. */
 export type Received = Readonly<{ answer: Answer; outcome: string }>;
 
+/** Looking for the reason takes several times as long as finding that there is one, and anybody can have it looked for. */
+const MAX_DIAGNOSES_PER_MINUTE = 600;
+
 /**
  * Takes the deliveries of one source: address, format, body, signature, rate, meaning, store, in this
  * order, so that nothing is parsed and no database is asked before the signature has been checked.
@@ -49,18 +53,20 @@ export class Receiver {
   private readonly provider: WebhookProvider;
   private readonly allowed: AddressList | null;
   private readonly rate: RateLimit | null;
+  private readonly diagnoses = new RateLimit(MAX_DIAGNOSES_PER_MINUTE);
   readonly source: WebhookSource;
 
   constructor(private readonly parts: ReceiverParts) {
     const { provider, name, allowedIps, maxPerMinute } = parts.source;
     this.source = parts.source;
     this.provider = providerOf(provider);
-    this.allowed = allowedIps === null ? null : new AddressList(name, allowedIps);
+    this.allowed =
+      allowedIps === null ? null : new AddressList(`The source "${name}" allows`, allowedIps);
     this.rate = maxPerMinute === null ? null : new RateLimit(maxPerMinute);
   }
 
   async receive(request: DeliveryRequest): Promise<Received> {
-    if (this.allowed?.has(request.remoteAddress) === false) {
+    if (this.allowed?.has(request.clientAddress) === false) {
       throw new Refused(
         'address-not-allowed',
         'This source takes deliveries from certain addresses only',
@@ -81,7 +87,9 @@ export class Receiver {
     const secrets = activeSecrets(this.parts.source, now);
     const verdict = this.provider.verify({ headers, body, format, secrets, now });
     if (verdict === 'not-authentic') {
-      throw this.notAuthentic(diagnose(this.parts.source, { headers, body, format, now }));
+      const isThorough = this.diagnoses.waitMs(now) === 0;
+      const delivery = { headers, body, format, now };
+      throw this.notAuthentic(diagnose(this.parts.source, delivery, { isThorough }));
     }
     if (verdict === 'unsigned-ping') return unsignedPing();
     this.assertWithinRate(now);

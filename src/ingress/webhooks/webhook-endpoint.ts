@@ -6,12 +6,17 @@ import type { Hint } from './diagnose.ts';
 import type { IngressMetrics } from './ingress-metrics.ts';
 import { type Answer, REFUSALS, Refused, problemAnswer } from './problem.ts';
 import type { Headers } from './provider.ts';
-import type { Receiver } from './receive.ts';
+import type { ClientAddress } from './client-address.ts';
+import type { FailureLimit } from './failure-limit.ts';
+import type { DeliveryRequest, Receiver } from './receive.ts';
 import { sendAnswer } from './send-answer.ts';
 
 export type EndpointParts = Readonly<{
   receivers: ReadonlyMap<string, Receiver>;
   bodies: BodyReader;
+  clients: ClientAddress;
+  /** null: nobody is refused for what was not authentic. */
+  failures: FailureLimit | null;
   bodyDeadlineMs: number;
   metrics: IngressMetrics;
   logger: Logger;
@@ -96,9 +101,14 @@ export class WebhookEndpoint {
     try {
       if (receiver === undefined)
         throw new Refused('unknown-path', 'There is no such webhook source');
-      const received = await receiver.receive({
-        headers: flat(request),
-        remoteAddress: request.socket.remoteAddress ?? '',
+      const headers = flat(request);
+      const clientAddress = this.parts.clients.of(
+        request.socket.remoteAddress ?? '',
+        headers['x-forwarded-for'],
+      );
+      return await this.receiveFrom(clientAddress, receiver, {
+        headers,
+        clientAddress,
         elapsedMs,
         withBody: (bytes, use) => {
           const invite = (): void => {
@@ -108,7 +118,6 @@ export class WebhookEndpoint {
           return this.parts.bodies.withBody(request, limits, use);
         },
       });
-      return { ...received, hint: null };
     } catch (error) {
       if (error instanceof Refused) {
         return { outcome: error.problem, answer: problemAnswer(error), hint: error.hint };
@@ -125,7 +134,35 @@ export class WebhookEndpoint {
       return { outcome: refused.problem, answer: problemAnswer(refused), hint: null };
     }
   }
+
+  /** Counts what is not authentic by address, and refuses those that send nothing else before they are listened to. */
+  private async receiveFrom(
+    address: string,
+    receiver: Receiver,
+    request: DeliveryRequest,
+  ): Promise<Outcome> {
+    const { failures } = this.parts;
+    const waitMs = failures?.waitMs(address, performance.now()) ?? 0;
+    if (waitMs > 0) throw tooManyFailures(waitMs);
+    try {
+      const received = await receiver.receive(request);
+      if (received.outcome !== 'unsigned-ping') failures?.succeeded(address);
+      return { ...received, hint: null };
+    } catch (error) {
+      if (error instanceof Refused && error.problem === 'not-authentic') {
+        failures?.failed(address, performance.now());
+      }
+      throw error;
+    }
+  }
 }
+
+const tooManyFailures = (waitMs: number): Refused =>
+  new Refused(
+    'too-many-failures',
+    'Nothing that came from this address was authentic, and there was much: send it again later',
+    { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+  );
 
 function flat({ headers }: IncomingMessage): Headers {
   // Without a prototype, as a header may have any name.
