@@ -41,6 +41,10 @@ function restart(): Command {
         await database.query(sql`
           update log.followers set position = 0, epoch = epoch + 1, updated_at = clock_timestamp()
           where name = ${MIRROR}`);
+        // Whoever leads it stands where it was, and would notice with the next event: its term ends now.
+        await database.query(sql`
+          select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and application_name = ${`jobledger lead ${MIRROR}`}`);
         print('The mirror begins at position 1 again.');
       }),
     );

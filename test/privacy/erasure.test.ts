@@ -24,6 +24,8 @@ const MAIL = 'jane.roe@example.com';
 const NAME = 'Jane Röe';
 const NAMES = [LOGIN, MAIL, NAME];
 const SOON = { timeoutMs: 60_000 };
+const inOrder = (texts: readonly unknown[]): readonly string[] =>
+  texts.map(String).toSorted((a, b) => a.localeCompare(b));
 
 describe('a person who is erased', () => {
   let service: Service;
@@ -121,8 +123,8 @@ describe('a person who is erased', () => {
   };
 
   test('before that: the workflow, the lists and the filters have the name, and events and read models have it sealed', async () => {
-    expect(seenByWorkflow.toSorted()).toEqual([LOGIN, LOGIN, 'somebody-else']);
-    expect((await senders()).toSorted()).toEqual([LOGIN, LOGIN, 'somebody-else']);
+    expect(inOrder(seenByWorkflow)).toEqual([LOGIN, LOGIN, 'somebody-else']);
+    expect(inOrder(await senders())).toEqual([LOGIN, LOGIN, 'somebody-else']);
     expect(await senders(`filter: { sender: "${LOGIN}" }`)).toEqual([LOGIN, LOGIN]);
     for (const [jobId, login] of jobs) expect(await senderOf(jobId)).toBe(login);
     const { database, log } = service.core;
@@ -179,7 +181,7 @@ describe('a person who is erased', () => {
     expect(mirrored()).toContain('sealed:');
     expectNothing(mirrored());
 
-    expect((await senders()).toSorted()).toEqual(['somebody-else', null, null].toSorted());
+    expect(inOrder(await senders())).toEqual(['null', 'null', 'somebody-else']);
     expect(await senders(`filter: { sender: "${LOGIN}" }`)).toEqual([]);
     for (const [jobId, login] of jobs) {
       expect(await senderOf(jobId)).toBe(login === LOGIN ? null : login);
