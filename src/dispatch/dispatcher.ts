@@ -130,16 +130,20 @@ export class Dispatcher {
   }
 
   private wake(touched: Touched): void {
-    const { hints, rates, superseding, waits, timers, requests } = this.reactions;
     this.window.taken(touched.taken);
-    const hasRoom = this.hints.isFull && (touched.taken > 0 || touched.ended);
-    if (touched.ready || hasRoom) hints.wake.announce();
     if (touched.prompt) this.lookAfterPromptHints();
-    if (touched.rates) rates.wake.announce();
-    if (touched.superseding) superseding.wake.announce();
-    if (touched.waits) waits.wake.announce();
-    if (touched.timers) timers.wake.announce();
-    if (touched.requests) requests.wake.announce();
+    const hasRoom = this.hints.isFull && (touched.taken > 0 || touched.ended);
+    const due: Partial<Record<ReactionName, boolean>> = {
+      hints: touched.ready || hasRoom,
+      rates: touched.rates,
+      superseding: touched.superseding,
+      waits: touched.waits,
+      timers: touched.timers,
+      requests: touched.requests,
+    };
+    for (const [name, { wake }] of Object.entries(this.reactions)) {
+      if (due[name as ReactionName]) wake.announce();
+    }
   }
 }
 
