@@ -48,6 +48,8 @@ export function cancelCommands(parts: Parts): Follower {
 }
 
 const CANCEL = commandSignal('cancel');
+/** Who said so is the event's actor. */
+const REASON = 'A comment said /cancel';
 
 async function carryOut(
   signal: Recorded<SignalEvent>,
@@ -59,8 +61,7 @@ async function carryOut(
   await untilKnown(transaction, signal.position);
   const jobs = await openJobs(transaction, given, signal.position);
   for (const jobId of jobs) {
-    const reason = `${given.author ?? 'somebody'} said /cancel`;
-    const command = { type: 'CancelJob', at: clock(), data: { reason } } as const;
+    const command = { type: 'CancelJob', at: clock(), data: { reason: REASON } } as const;
     const about = {
       commandId: derivedId(jobId, signal.streamId),
       causationId: signal.streamId,

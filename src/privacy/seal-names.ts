@@ -5,7 +5,7 @@ import { isSealed } from './sealed-text.ts';
 import type { Vault } from './vault.ts';
 
 /** Programs that act for themselves. */
-const PROGRAMS: ReadonlySet<string> = new Set(['cli', 'dispatcher']);
+const PROGRAMS: ReadonlySet<string> = new Set(['cli', 'dispatcher', 'reconciler']);
 
 /** Workers say who they are in these; everything else is done by people, or by a program for them. */
 const OF_PEOPLE: ReadonlySet<string> = new Set([

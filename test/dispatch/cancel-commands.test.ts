@@ -55,7 +55,7 @@ test('/cancel ends the open jobs of its pull request that came before it, and no
   for (const id of ['waiting', 'running']) {
     expect(await last(id)).toMatchObject({
       type: 'JobCancelled',
-      data: { reason: 'ada said /cancel' },
+      data: { reason: 'A comment said /cancel' },
     });
   }
   expect((await last('done'))?.type).toBe('JobCompleted');

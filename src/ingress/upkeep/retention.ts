@@ -45,7 +45,7 @@ export class DeliveryRetention {
     const { database, rules } = this.parts;
     let all: Removed = { bodies: 0, rows: 0 };
     for (const source of await sourcesInLog(database)) {
-      const bodiesBefore = await this.bodiesEnd(source, rules.keepOf(source));
+      const bodiesBefore = await this.bodiesEnd(source, rules.keepOf(source), signal);
       if (bodiesBefore === null || signal.aborted) continue;
       const bodies = await this.removeBodies(source, bodiesBefore, signal);
       const rowsBefore = earlier(bodiesBefore, this.daysAgo(rules.rememberDays));
@@ -56,15 +56,20 @@ export class DeliveryRetention {
   }
 
   /** Bodies of deliveries received before it go; null: none. */
-  private async bodiesEnd(source: string, { days, megabytes }: Keep): Promise<Date | null> {
+  private async bodiesEnd(
+    source: string,
+    { days, megabytes }: Keep,
+    signal: AbortSignal,
+  ): Promise<Date | null> {
     const byAge = days === null ? null : this.daysAgo(days);
-    const bySize = megabytes === null ? null : await this.sizeEnd(source, megabytes * MEGABYTE);
+    const bySize =
+      megabytes === null ? null : await this.sizeEnd(source, megabytes * MEGABYTE, signal);
     if (byAge === null || bySize === null) return byAge ?? bySize;
     return byAge > bySize ? byAge : bySize;
   }
 
   /** Adds bodies up from the newest on, as they are stored; gives the time before which they are too much. */
-  private async sizeEnd(source: string, limit: number): Promise<Date | null> {
+  private async sizeEnd(source: string, limit: number, signal: AbortSignal): Promise<Date | null> {
     let place: Statement = sql`true`;
     for (let total = 0; ;) {
       const rows = await this.parts.database.query<SizeRow>(sql`
@@ -79,6 +84,8 @@ export class DeliveryRetention {
       }
       const last = rows.at(-1);
       if (last === undefined || rows.length < PAGE) return null;
+      await pause(BETWEEN_MS, signal);
+      if (signal.aborted) return null;
       place = sql`(received_at, id) < (${last.received}::timestamptz, ${last.id}::uuid)`;
     }
   }
