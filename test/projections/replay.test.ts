@@ -69,37 +69,44 @@ async function storedView(id: string): Promise<JobView | null> {
 const death = fc.oneof(fc.nat({ max: 7 }), fc.constant('after-commit' as const));
 
 describe('replay equals live', () => {
-  test('for any histories, page sizes and moments of death', { timeout: 120_000 }, async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        histories(4, 40),
-        fc.integer({ min: 1, max: 30 }),
-        fc.array(death, { maxLength: 4 }),
-        fc.integer({ min: 1, max: 30 }),
-        async (happened, pageSize, deaths, rebuildPageSize) => {
-          const ids = Array.from({ length: 4 }, newId);
-          await appendAll(happened, ids);
-          await followWithDeaths(deaths, pageSize);
-          for (const id of ids) expect(await storedView(id)).toEqual(await foldOf(id));
+  test(
+    'for any histories, page sizes, slots and moments of death',
+    { timeout: 120_000 },
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          histories(4, 40),
+          fc.integer({ min: 1, max: 30 }),
+          fc.array(death, { maxLength: 4 }),
+          fc.record({
+            pageSize: fc.integer({ min: 20, max: 600 }),
+            slots: fc.integer({ min: 1, max: 4 }),
+          }),
+          async (happened, pageSize, deaths, building) => {
+            const ids = Array.from({ length: 4 }, newId);
+            await appendAll(happened, ids);
+            await followWithDeaths(deaths, pageSize);
+            for (const id of ids) expect(await storedView(id)).toEqual(await foldOf(id));
 
-          const before = await ledger.hashes();
-          const results = await rebuild({
-            names: [],
-            database: ledger.database,
-            store: ledger.store,
-            pageSize: rebuildPageSize * 20,
-            verify: true,
-          });
-          expect(results.map(({ outcome, verified }) => [outcome, verified])).toEqual([
-            ['swapped', true],
-            ['swapped', true],
-          ]);
-          expect(await ledger.hashes()).toEqual(before);
-        },
-      ),
-      { numRuns: 50 },
-    );
-  });
+            const before = await ledger.hashes();
+            const results = await rebuild({
+              names: [],
+              database: ledger.database,
+              store: ledger.store,
+              ...building,
+              verify: true,
+            });
+            expect(results.map(({ outcome, verified }) => [outcome, verified])).toEqual([
+              ['swapped', true],
+              ['swapped', true],
+            ]);
+            expect(await ledger.hashes()).toEqual(before);
+          },
+        ),
+        { numRuns: 50 },
+      );
+    },
+  );
 
   test('the histories reach every type of event and drop steps', () => {
     const types = new Set<string>();
