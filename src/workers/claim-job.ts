@@ -28,6 +28,8 @@ export type ClaimOptions = Readonly<{
   clock?: () => Date;
   /** What the run will have; for its `JobStarted`. */
   code?: WorkflowCode;
+  /** Take it only if it is at this version: an old hint must not start a job whose turn is another one. */
+  jobVersion?: number | null;
 }>;
 
 /** So many tries are some 15 seconds. */
@@ -40,13 +42,16 @@ const MAX_TRIES = 8;
  */
 export async function claimJob(
   jobId: string,
-  { door, logger, workerId, clock = () => new Date(), code }: ClaimOptions,
+  { door, logger, workerId, clock = () => new Date(), code, jobVersion = null }: ClaimOptions,
   signal: AbortSignal,
 ): Promise<Claim | JobRejection> {
   const runId = newId();
   const start: JobCommand = { type: 'StartJob', at: clock(), data: { runId, workerId, ...code } };
-  const command = new DecideJob(jobId, start, { commandId: runId, actor: workerId });
+  const asked = { commandId: runId, actor: workerId };
+  // After a try without an answer the job may be ours, and then it is no longer at that version.
+  let expected = jobVersion === null ? {} : { expectedVersion: jobVersion };
   for (let tries = 1; ; tries++) {
+    const command = new DecideJob(jobId, start, { ...asked, ...expected });
     try {
       const decision = await orAborted(door.execute(command), signal);
       if (decision === ABORTED) throw new Error('No answer before the lease or the worker ended');
@@ -57,6 +62,7 @@ export async function claimJob(
         // The door says so of this command.
         return error.reason as JobRejection;
       }
+      expected = {};
       logger.warn({ err: error, jobId, tries }, 'a claim failed');
       if (tries === MAX_TRIES || signal.aborted) {
         throw new ClaimUncertain(jobId, runId, { cause: error });

@@ -163,14 +163,14 @@ export class Worker {
     { lease, signal }: Claiming,
   ): Promise<Disposition> {
     // `sortOut` has seen that it is one.
-    const { jobId, workflow: name } = hintOf(message) as Hint;
+    const { jobId, workflow: name, version } = hintOf(message) as Hint;
     const workflow = this.options.workflows.get(name);
     try {
       const { workerId } = lease;
       const code = workflow && codeOf(workflow);
       const claim = await claimJob(
         jobId,
-        { ...this.options, workerId, ...(code && { code }) },
+        { ...this.options, workerId, jobVersion: version, ...(code && { code }) },
         signal,
       );
       if (typeof claim !== 'string') {

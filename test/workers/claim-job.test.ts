@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { ClaimUncertain, claimJob, giveBack } from '../../src/workers/claim-job.ts';
 import type { Door } from '../../src/write/door.ts';
-import { cancel } from '../support/jobs.ts';
+import { cancel, retry } from '../support/jobs.ts';
 import { engine, gate, never, silent } from './engine.ts';
 
 const as = (door: Door) => ({ door, logger: silent, workerId: 'w1' });
@@ -37,6 +37,26 @@ describe('a claim', () => {
     const jobId = await request();
     await execute(jobId, { ...cancel, at: new Date() });
     expect(await claimJob(jobId, as(door), never())).toBe('job-finished');
+  });
+
+  test('by an old hint takes nothing, as the turn of the job may be over', async () => {
+    const { request, door, execute, types } = engine();
+    const jobId = await request();
+    await execute(jobId, { ...cancel, at: new Date() });
+    await execute(jobId, { ...retry(), at: new Date() });
+    expect(await claimJob(jobId, { ...as(door), jobVersion: 1 }, never())).toBe('version-conflict');
+    expect(await types(jobId)).toEqual(['JobRequested', 'JobCancelled', 'JobRetryRequested']);
+    expect(await claimJob(jobId, { ...as(door), jobVersion: 3 }, never())).toMatchObject({ jobId });
+  });
+
+  test('that was stored and not answered is found to be ours, though the job has moved on with it', async () => {
+    const { request, door } = engine();
+    const jobId = await request();
+    const { state, door: losing } = lossy(door);
+    const claiming = claimJob(jobId, { ...as(losing), jobVersion: 1 }, never());
+    await state.asked.opened;
+    state.broken = false;
+    expect(await claiming).toMatchObject({ jobId, workerId: 'w1' });
   });
 
   test('that was stored and not answered is found to be ours', async () => {

@@ -67,13 +67,21 @@ export function station(workflows: readonly Workflow[]) {
       };
     },
 
-    hint: async (jobId: string, kind: 'new' | 'resumed' = 'new', workflow = 'review') =>
+    /** As the dispatcher does; for the version that the job has now unless another is given. */
+    hint: async (
+      jobId: string,
+      kind: 'new' | 'resumed' = 'new',
+      { workflow = 'review', version = 0 }: Readonly<{ workflow?: string; version?: number }> = {},
+    ) => {
+      const last = (await parts.store.readStream(jobId)).at(-1);
+      const at = version || (last?.version ?? 1);
       await transport.publish({
         ...jobHint(workflow, kind),
-        messageId: `${jobId}:1`,
-        body: { jobId, position: '1', version: 1 },
+        messageId: `${jobId}:${String(at)}`,
+        body: { jobId, position: String(last?.position ?? 1), version: at },
         mandatory: true,
-      }),
+      });
+    },
 
     /** The next event of the type, or the one that has been. */
     until: async <T extends JobEvent['type']>(

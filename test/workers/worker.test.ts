@@ -127,7 +127,7 @@ describe('a worker', () => {
     const { start, request, hint, types, transport } = at(workflow(async () => 1));
     start();
     const jobId = await request({ workflow: 'elsewhere' });
-    await hint(jobId, 'new', 'elsewhere');
+    await hint(jobId, 'new', { workflow: 'elsewhere' });
     await eventually(async () => {
       const jobs = (await transport.queues()).find(({ name }) => name === QUEUES.jobs);
       expect(jobs).toMatchObject({ ready: 0, unacknowledged: 0 });
@@ -166,7 +166,7 @@ describe('a worker', () => {
       expect(busy.running).toBe(1);
     });
     const second = await request({ workflow: 'short' });
-    await hint(second, 'new', 'short');
+    await hint(second, 'new', { workflow: 'short' });
     start({ workerConcurrency: 1 });
     await until(second, 'JobCompleted');
     expect(busy.running).toBe(1);
@@ -262,7 +262,7 @@ describe('a worker', () => {
     );
     start();
     const jobId = await request({ workflow: 'careless' });
-    await hint(jobId, 'new', 'careless');
+    await hint(jobId, 'new', { workflow: 'careless' });
     expect((await until(jobId, 'JobAttemptFailed')).data.error.message).toBe('stray');
     const next = await request();
     await hint(next);
