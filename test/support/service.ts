@@ -125,11 +125,12 @@ async function runRoles(
 
 function catalogFrom(workflows: readonly Workflow[]): WorkflowCatalog {
   const byName = new Map(workflows.map((workflow) => [workflow.name, workflow]));
-  const plan = ({ name, priority, retry }: Workflow) => ({
+  const plan = ({ name, priority, retry, timeouts }: Workflow) => ({
     workflow: name,
     priority,
     retry,
     concurrency: null,
+    ...(timeouts.jobMs === null ? {} : { timeoutMs: timeouts.jobMs }),
   });
   return {
     workflows: byName,

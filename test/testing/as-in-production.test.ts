@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { createClient, type JobledgerClient } from '../../src/client/index.ts';
-import { NonRetriable, type Workflow, defineWorkflow } from '../../src/sdk/index.ts';
+import { NonRetriable, StepFailed, type Workflow, defineWorkflow } from '../../src/sdk/index.ts';
 import { type TestRun, testWorkflow } from '../../src/testing/index.ts';
 import { type Service, startService } from '../support/service.ts';
 
@@ -34,10 +34,39 @@ const flaky = defineWorkflow({
   },
 });
 
+const releasing = defineWorkflow({
+  name: 'releasing',
+  retry: { maxAttempts: 1 },
+  async run({ job, step, waitForEvent, waitForAny, approval }) {
+    const page = await step(
+      'fetch',
+      () => {
+        const calls = (failing.get(job.id) ?? 0) + 1;
+        failing.set(job.id, calls);
+        throw new Error(`away ${String(calls)}`);
+      },
+      { retry: { maxAttempts: 2, firstDelayMs: 1, maxDelayMs: 1 } },
+    ).catch((error: unknown) => (error instanceof StepFailed ? error.message : 'what?'));
+    const check = await waitForEvent('check', { match: { sha: job.id } });
+    const any = await waitForAny([
+      { event: 'merged', key: job.id },
+      { event: 'closed', key: job.id },
+    ]);
+    const answer = await approval('deploy');
+    return { page, check: check?.payload, any: any?.index, approved: answer?.approved };
+  },
+});
+
+const limited = defineWorkflow({
+  name: 'limited',
+  timeouts: { jobMs: 1_500 },
+  run: async ({ waitForEvent }) => waitForEvent('never'),
+});
+
 let service: Service;
 let client: JobledgerClient;
 beforeAll(async () => {
-  service = await startService({ workflows: [asking, flaky] });
+  service = await startService({ workflows: [asking, flaky, releasing, limited] });
   client = createClient({ url: service.api });
 }, 120_000);
 afterAll(async () => {
@@ -97,4 +126,51 @@ test('sleeps, retries and a permanent failure do too', async () => {
   await run.advance(1_000);
   expect(toldByKit(run)).toEqual(await toldByService(id));
   expect(run).toMatchObject({ status: 'FAILED', attempt: 3 });
+}, 60_000);
+
+test('tries of a step, payloads that match, the first of several and an approval do too', async () => {
+  const id = await request(releasing);
+  const waits = async (event: string) => {
+    for await (const { waitingFor } of client.follow(id)) if (waitingFor?.event === event) return;
+  };
+  await waits('check');
+  await client.sendSignal('check', { payload: { sha: 'another' } });
+  await client.sendSignal('check', { payload: { sha: id } });
+  await waits('merged');
+  await client.sendSignal('closed', { key: id });
+  await waits('approval.deploy');
+  const asked = await client.job(id);
+  expect(asked?.waitingFor?.approval).toEqual({ name: 'deploy', approvers: null });
+  expect(asked?.steps).toMatchObject([{ name: 'fetch', status: 'FAILED', error: 'away 2' }]);
+  const { answerApproval } = await client.query<{ answerApproval: { errors: unknown[] } }>(
+    'mutation ($id: ID!) { answerApproval(id: $id, approved: true) { errors { code } } }',
+    { id },
+  );
+  expect(answerApproval.errors).toEqual([]);
+
+  const run = await testWorkflow(releasing, { jobId: '00000000-0000-7000-8000-000000000002' });
+  await run.advance(1);
+  await run.signal('check', { payload: { sha: 'another' } });
+  await run.signal('check', { payload: { sha: run.jobId } });
+  await run.signal('closed', { key: run.jobId });
+  await run.approve();
+  const kit = toldByKit(run);
+  const told = await toldByService(id);
+  expect(kit.types).toEqual(told.types);
+  expect(kit.status).toBe('COMPLETED');
+  expect(told.result).toEqual({ ...(kit.result as object), check: { sha: id } });
+
+  const again = await client.query<{ answerApproval: { errors: { code: string }[] } }>(
+    'mutation ($id: ID!) { answerApproval(id: $id, approved: true) { errors { code } } }',
+    { id },
+  );
+  expect(again.answerApproval.errors).toEqual([{ code: 'JOB_FINISHED' }]);
+}, 60_000);
+
+test('a deadline does too', async () => {
+  const id = await request(limited);
+  const run = await testWorkflow(limited);
+  await run.advance(1_500);
+  expect(toldByKit(run)).toEqual(await toldByService(id));
+  expect(run).toMatchObject({ status: 'FAILED', error: { classification: 'timeout' } });
 }, 60_000);
