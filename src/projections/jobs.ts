@@ -1,6 +1,7 @@
 import { binaryArray } from '../event-store/binary-array.ts';
 import type { Recorded } from '../events/event.ts';
 import { JOB_EVENT_TYPES, type JobView, type StepView } from '../events/job-view.ts';
+import { jobWords } from '../events/job-words.ts';
 import type { JobEvent } from '../events/job.ts';
 import type { Statement } from '../platform/sql.ts';
 import { type Change, foldJobs } from './jobs-fold.ts';
@@ -35,16 +36,23 @@ const jobTable: Table = {
     delivery_id     text        collate "C",
     version         integer     not null,
     position        bigint      not null,
-    view            json        not null`,
+    view            json        not null,
+    words           text        not null default ''`,
   indexes: [
     '(requested_at, job_id)',
     '(updated_at, job_id)',
     '(status, requested_at, job_id)',
     '(workflow, requested_at, job_id)',
     '(repository, requested_at, job_id)',
+    '(provider, requested_at, job_id)',
+    '(pull_request, requested_at, job_id) where pull_request is not null',
+    '(ref, requested_at, job_id) where ref is not null',
+    '(sender, requested_at, job_id) where sender is not null',
     '((coalesce(duration_ms, -1)), job_id)',
     '(finished_at) where finished_at is not null',
     '(head_sha) where head_sha is not null',
+    // Words are found by how they begin. As they are: the parser of texts would take a path or a number apart.
+    "using gin (array_to_tsvector(string_to_array(words, ' ')))",
   ],
 };
 
@@ -67,7 +75,7 @@ const stepTable: Table = {
 /** One row per job as people see it, and one per step that was completed or has failed for good: both at the same place in the log, always. */
 export const jobs = projection<JobEvent>({
   name: 'jobs',
-  version: 2,
+  version: 3,
   types: JOB_EVENT_TYPES,
   tables: [jobTable, stepTable],
   streamsApart: true,
@@ -160,6 +168,7 @@ const JOB_COLUMNS: Columns<JobView> = {
   version: ['int4', ({ version }) => version],
   position: ['int8', ({ position }) => BigInt(position)],
   view: ['json', (view) => JSON.stringify({ ...view, steps: [] })],
+  words: ['text', (view) => jobWords(view).join(' ')],
 };
 
 const date = (value: string | null): Date | null => (value === null ? null : new Date(value));

@@ -1,4 +1,5 @@
 import type { JobView } from '../events/job-view.ts';
+import { type SearchTerm, isFound, jobWords, searchTerms } from '../events/job-words.ts';
 import { PersonName } from '../platform/person-name.ts';
 import { allOf, type Statement, sql } from '../platform/sql.ts';
 import { fromEnum } from './job.ts';
@@ -22,17 +23,17 @@ export type JobFilter = Readonly<{
 export function jobCondition(filter: JobFilter | null | undefined): Statement {
   const f = filter ?? {};
   return allOf([
-    ...when(f.status, (statuses) => sql`j.status = any(${statuses}::text[])`),
-    ...when(f.workflow, (workflows) => sql`j.workflow = any(${workflows}::text[])`),
-    ...when(f.provider, (names) => sql`j.provider = any(${names.map(fromEnum)}::text[])`),
-    ...when(f.repository, (names) => sql`j.repository = any(${names}::text[])`),
+    ...when(f.status, (statuses) => oneOf(sql`j.status`, statuses)),
+    ...when(f.workflow, (workflows) => oneOf(sql`j.workflow`, workflows)),
+    ...when(f.provider, (names) => oneOf(sql`j.provider`, names.map(fromEnum))),
+    ...when(f.repository, (names) => oneOf(sql`j.repository`, names)),
     ...when(f.pullRequest, (number) => sql`j.pull_request = ${number}`),
     ...when(f.ref, (ref) => sql`j.ref = ${ref}`),
     ...when(f.headSha, (sha) => sql`j.head_sha = ${sha}`),
     ...when(f.sender, (sender) => sql`j.sender = ${new PersonName(sender)}`),
     ...when(f.requestedAfter, (at) => sql`j.requested_at > ${at}`),
     ...when(f.requestedBefore, (at) => sql`j.requested_at < ${at}`),
-    ...words(f.search).map(wordCondition),
+    ...foundBy(searchTerms(f.search)),
   ]);
 }
 
@@ -51,30 +52,23 @@ export function jobMatcher(filter: JobFilter | null | undefined): (view: JobView
   ] as const;
   const after = f.requestedAfter?.toISOString() ?? '';
   const before = f.requestedBefore?.toISOString() ?? '9999';
-  const wanted = words(f.search).map((word) => word.toLowerCase());
+  const wanted = searchTerms(f.search);
   return (view) =>
     lists.every(([values, of]) => !values || (values as readonly unknown[]).includes(of(view))) &&
     view.requestedAt > after &&
     view.requestedAt < before &&
-    wanted.every((word) => hasWord(view, word));
+    (wanted.length === 0 || hasAll(jobWords(view), wanted));
 }
 
 const one = <T>(value: T | null | undefined): readonly T[] | null =>
   value === null || value === undefined ? null : [value];
 
-function hasWord({ id, trigger, error }: JobView, word: string): boolean {
-  const { repository, pullRequest, ref, sender, headSha } = trigger;
-  const texts = [repository?.fullName, pullRequest?.title, ref, sender, error?.message];
-  return (
-    texts
-      .filter((text) => typeof text === 'string')
-      .join(' ')
-      .toLowerCase()
-      .includes(word) ||
-    id.startsWith(word) ||
-    (headSha ?? '').startsWith(word)
-  );
-}
+const hasAll = (words: readonly string[], terms: readonly SearchTerm[]): boolean =>
+  terms.every((term) => isFound(term, words));
+
+/** One value is compared with, as only so an index gives the rows in their order. */
+const oneOf = (column: Statement, values: readonly string[]): Statement =>
+  values.length === 1 ? sql`${column} = ${values[0]}` : sql`${column} = any(${values}::text[])`;
 
 /** A condition for a value that is given; none for one that is left out. */
 export const when = <T>(
@@ -82,16 +76,13 @@ export const when = <T>(
   condition: (value: T) => Statement,
 ): readonly Statement[] => (value === null || value === undefined ? [] : [condition(value)]);
 
-const words = (search: string | null | undefined): readonly string[] =>
-  (search ?? '')
-    .split(/\s+/)
-    .filter((word) => word !== '')
-    .slice(0, 10);
-
-/** Every word must stand in one of the searched fields, or begin the id or the sha. */
-function wordCondition(word: string): Statement {
-  const pattern = word.replaceAll(/[\\%_]/g, String.raw`\$&`);
-  return sql`(
-    concat_ws(' ', j.repository, j.title, j.ref, j.sender, j.error_message) ilike ${`%${pattern}%`}
-    or j.job_id like ${`${pattern.toLowerCase()}%`} or j.head_sha like ${`${pattern.toLowerCase()}%`})`;
+/** The same as `isFound`, by the index of words. */
+function foundBy(terms: readonly SearchTerm[]): readonly Statement[] {
+  if (terms.length === 0) return [];
+  const query = terms
+    .map(({ whole, parts }) => `(${begins(whole)} | (${parts.map(begins).join(' & ')}))`)
+    .join(' & ');
+  return [sql`array_to_tsvector(string_to_array(j.words, ' ')) @@ ${query}::tsquery`];
 }
+
+const begins = (word: string): string => `'${word.replaceAll(/['\\]/g, String.raw`\$&`)}':*`;
