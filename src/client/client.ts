@@ -46,6 +46,11 @@ export type JobledgerClient = Readonly<{
   retryJob: (id: string, options?: Expecting & Readonly<{ fromStep?: string }>) => Promise<Job>;
   /** Ends what the job waits for, by hand. */
   resumeJob: (id: string, options?: Expecting & Readonly<{ payload?: Json }>) => Promise<Job>;
+  /** Answers the approval that the job waits for, in the name of the key. */
+  answerApproval: (
+    id: string,
+    options: Expecting & Readonly<{ approved: boolean; comment?: string }>,
+  ) => Promise<Job>;
   /** Gives the ids of the jobs that it resumed at once; it is kept for those that come to wait for it. */
   sendSignal: (
     event: string,
@@ -125,7 +130,7 @@ async function head(http: HttpOptions, signal: AbortSignal): Promise<bigint | nu
 type Payload = Readonly<{ errors: readonly UserError[] }>;
 type JobPayload = Payload & Readonly<{ job: Job | null }>;
 
-type Mutations = 'requestJob' | 'cancelJob' | 'retryJob' | 'resumeJob';
+type Mutations = 'requestJob' | 'cancelJob' | 'retryJob' | 'resumeJob' | 'answerApproval';
 
 function mutations(query: Query): Pick<JobledgerClient, Mutations | 'sendSignal'> {
   const onJob = async (name: Mutations, variables: object): Promise<Job> => {
@@ -139,6 +144,7 @@ function mutations(query: Query): Pick<JobledgerClient, Mutations | 'sendSignal'
     cancelJob: (id, about) => onJob('cancelJob', { id, ...about }),
     retryJob: (id, about) => onJob('retryJob', { id, ...about }),
     resumeJob: (id, about) => onJob('resumeJob', { id, ...about }),
+    answerApproval: (id, about) => onJob('answerApproval', { id, ...about }),
     sendSignal: async (event, about) => {
       const data = await query<Record<string, Payload & { resumed: readonly string[] }>>(
         DOCUMENTS.sendSignal,

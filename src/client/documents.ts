@@ -28,6 +28,8 @@ export const DOCUMENTS = {
     retryJob(id: $id, fromStep: $fromStep, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
   resumeJob: `mutation ($id: ID!, $payload: JSON, $expectedVersion: Int) {
     resumeJob(id: $id, payload: $payload, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
+  answerApproval: `mutation ($id: ID!, $approved: Boolean!, $comment: String, $expectedVersion: Int) {
+    answerApproval(id: $id, approved: $approved, comment: $comment, expectedVersion: $expectedVersion) { job { ${JOB} } ${ERRORS} } }`,
   sendSignal: `mutation ($event: String!, $key: String, $payload: JSON, $id: ID) {
     sendSignal(event: $event, key: $key, payload: $payload, id: $id) { resumed stored ${ERRORS} } }`,
   jobUpdated: `subscription ($id: ID!) { jobUpdated(id: $id) { ${JOB} } }`,
