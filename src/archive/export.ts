@@ -12,7 +12,7 @@ import { sql } from '../platform/sql.ts';
 export type Exported = Readonly<{ jobs: number; events: number; sha256: string }>;
 
 /** An export that is not what was written: the disk, or somebody, has changed it. */
-export class ExportDamaged extends Error {
+class ExportDamaged extends Error {
   override readonly name = 'ExportDamaged';
 }
 

@@ -1,7 +1,8 @@
 import { Command } from 'commander';
 
 import { readConfig } from '../platform/config.ts';
-import { type Check, examine } from './examine.ts';
+import type { Check } from './check.ts';
+import { examine } from './examine.ts';
 import { print, printJson } from './output.ts';
 
 const MARKS = { ok: 'ok  ', warn: 'warn', fail: 'FAIL' } as const;

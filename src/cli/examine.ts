@@ -7,14 +7,8 @@ import { runningStart } from '../platform/running-start.ts';
 import { sql } from '../platform/sql.ts';
 import { openRabbitmq } from '../processes/run-role.ts';
 import { listProjections } from '../projections/control.ts';
-
-export type Check = Readonly<{
-  name: string;
-  result: 'ok' | 'warn' | 'fail';
-  message: string;
-  /** What to do about it. */
-  fix: string | null;
-}>;
+import type { Check } from './check.ts';
+import { checkKeeping } from './examine-keeping.ts';
 
 const ok = (name: string, message: string): Check => ({ name, result: 'ok', message, fix: null });
 const warn = (name: string, message: string, fix: string): Check => ({
@@ -85,7 +79,7 @@ async function checkDatabase(config: Config): Promise<readonly Check[]> {
       migrations,
       await checkClock(database),
       ...(await checkLags(database)),
-      ...(await checkMirror(database, config)),
+      ...(await checkKeeping(database, config)),
       await checkWorkers(database, config),
       ...(await checkSilences(database, config)),
     ];
@@ -153,23 +147,6 @@ async function checkLags(database: Queryable): Promise<readonly Check[]> {
       ? warn(label, `${String(lag)} events behind`, 'is a projector running?')
       : ok(label, `${String(lag)} events behind`);
   });
-}
-
-async function checkMirror(
-  database: Queryable,
-  { eventStoreDbUrl }: Config,
-): Promise<readonly Check[]> {
-  if (eventStoreDbUrl === null) return [];
-  const [row] = await database.query<{ lag: number }>(sql`
-    select (select coalesce(max(position), 0) from log.events)::float8 - coalesce(
-      (select position from log.followers where name = 'mirror'), 0)::float8 as lag`);
-  const lag = row?.lag ?? 0;
-  const state = `${String(lag)} events behind`;
-  return [
-    lag > MAX_LAG
-      ? warn('mirror', state, "is EventStoreDB there? A projector's log says what it waits for")
-      : ok('mirror', state),
-  ];
 }
 
 async function checkWorkers(database: Queryable, { leaseMs }: Config): Promise<Check> {

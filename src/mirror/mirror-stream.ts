@@ -3,7 +3,7 @@ import type { Recorded } from '../events/event.ts';
 import type { MirrorTarget, MirroredEvent } from './mirror-target.ts';
 
 /** A stream of the mirror holds events that are not the log's: somebody else writes it. */
-export class MirrorConflict extends Error {
+class MirrorConflict extends Error {
   override readonly name = 'MirrorConflict';
 }
 

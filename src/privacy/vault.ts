@@ -58,6 +58,13 @@ export class Vault {
     return mapTexts(value, (text) => openAll(text, keys)) as T;
   }
 
+  /** Throws `WrongPrivacyKey` when names were sealed with another one. */
+  async check(): Promise<void> {
+    const rows = await this.database.query<Row>(sql`
+      select id, sealed_key from privacy.subjects limit 1`);
+    for (const row of rows) this.keyIn(row);
+  }
+
   /** Under which id the subject of a name is, if there is one. */
   async find(name: string): Promise<string | null> {
     return (await this.known(name))?.id ?? null;

@@ -17,6 +17,8 @@ import { LiveProjections } from '../../src/projections/live.ts';
 import { rebuild } from '../../src/projections/rebuild.ts';
 import { pause } from '../../src/platform/backoff.ts';
 import { sql } from '../../src/platform/sql.ts';
+import { DeliveryLog } from '../../src/write/delivery/delivery-log.ts';
+import { deliveryRows } from '../../src/write/delivery/delivery-rows.ts';
 import { foldJob } from '../../src/read/job-history.ts';
 import { assertDense, ids, readEverything, versions } from '../event-store/builders.ts';
 import { type Participant, participant, silent } from '../event-store/postgres-subject.ts';
@@ -24,10 +26,12 @@ import { type TestDatabase, createDatabase } from '../support/database.ts';
 import {
   cancelled,
   completed,
+  request,
   requested,
   retryRequested,
   started,
   stepCompleted,
+  trigger,
 } from '../support/jobs.ts';
 
 const NEVER = new AbortController().signal;
@@ -183,6 +187,40 @@ describe('the archive', () => {
     expect(anew).toEqual({ status: 'conflict', version: 4 });
     await finishedJob();
     assertDense(await readEverything(one.store), 0n);
+  });
+
+  test('a delivery that comes again after its row is gone starts no archived job anew', async () => {
+    const log = new DeliveryLog({ databaseUrl: database.url, logger: silent });
+    const { priority, concurrency, retry } = request();
+    const planned = { workflow: 'review', priority, concurrency, retry };
+    const { row, events } = deliveryRows({
+      source: 'github',
+      provider: 'github',
+      deliveryId: 'd',
+      key: 'd',
+      sameBodyIsDuplicate: true,
+      event: 'push',
+      action: null,
+      outcome: 'accepted',
+      reason: null,
+      triggers: [trigger],
+      jobs: [{ trigger, planned }],
+      headers: {},
+      body: Buffer.from('{}'),
+      receivedAt: new Date(),
+    });
+    try {
+      expect(await log.accept(row, events)).toMatchObject({ status: 'new' });
+      const job = events[0]?.streamId ?? '';
+      await happened(job, started(), completed());
+      await archiver().runOnce(NEVER);
+      await one.database.query(sql`delete from ingress.deliveries`);
+      expect(await log.accept(row, events)).toMatchObject({ status: 'new' });
+      expect(versions(await one.store.readStream(job))).toEqual([1, 2, 3]);
+      expect(await one.store.head()).toBe(3n);
+    } finally {
+      await log.close();
+    }
   });
 
   test('appends go on while it works, and none is lost or hidden', async () => {

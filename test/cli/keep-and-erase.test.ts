@@ -88,6 +88,23 @@ test(
 );
 
 test(
+  'doctor says how far the mirror is, and that names are sealed',
+  async () => {
+    const { stdout } = await run(['doctor', '--json'], {
+      env: { DATABASE_URL: service.core.databaseUrl, EVENTSTOREDB_URL: server.url },
+      cwd,
+    });
+    expect(JSON.parse(stdout)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ name: 'mirror', result: 'ok' }),
+        expect.objectContaining({ name: 'privacy', result: 'fail' }),
+      ]),
+    );
+  },
+  PATIENCE_MS,
+);
+
+test(
   'a person is shown, and erased only with --yes; what is exported never has the name',
   async () => {
     expect((await cli('jobs', 'show', id, '--json')).stdout).toContain('"jane"');

@@ -24,7 +24,7 @@ type Identifier = InstanceType<typeof shared.StreamIdentifier>;
 export const nameOf = (identifier: Identifier | undefined): string =>
   Buffer.from((identifier?.getStreamName() ?? '') as string, 'base64').toString('utf8');
 
-export function identifierOf(name: string): Identifier {
+function identifierOf(name: string): Identifier {
   const identifier = new shared.StreamIdentifier();
   identifier.setStreamName(Buffer.from(name).toString('base64'));
   return identifier;
