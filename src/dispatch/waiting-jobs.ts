@@ -15,11 +15,19 @@ export async function findWaiting(
   event: string,
   key: string | null,
 ): Promise<readonly Readonly<{ jobId: string; waitId: string; on: Wait['on'] }>[]> {
+  const storableKey = key === null ? null : storable(key);
+  // By the indexes: the planner does not know that few of many waiting jobs wait for this.
   const rows = await database.query<{ job_id: string; wait: Wait }>(sql`
-    select job_id, wait from dispatch.jobs
-    where wait is not null and job_id in (
-      select job_id from dispatch.waits
-      where event = ${storable(event)} and (key is null or key = ${key === null ? null : storable(key)}))
-    order by line_position limit ${RESUMED_AT_ONCE}`);
+    select job.job_id, job.wait
+    from (
+      select job_id from dispatch.waits where event = ${storable(event)} and key is null
+      union
+      select job_id from dispatch.waits where event = ${storable(event)} and key = ${storableKey}
+    ) as waiting
+    cross join lateral (
+      select job_id, wait, line_position from dispatch.jobs
+      where job_id = waiting.job_id and wait is not null offset 0
+    ) as job
+    order by job.line_position limit ${RESUMED_AT_ONCE}`);
   return rows.map((row) => ({ jobId: row.job_id, waitId: row.wait.id, on: row.wait.on }));
 }

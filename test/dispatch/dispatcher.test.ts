@@ -227,6 +227,59 @@ describe('within one process', () => {
     expect(most).toBe(1);
   });
 
+  test('jobs of one key run so many at a time, each when one before it has ended', async () => {
+    dispatch(transport);
+    const atWork = new Set<string>();
+    let most = 0;
+    const ended: string[] = [];
+    work(transport, async (jobId) => {
+      await start(jobId);
+      atWork.add(jobId);
+      most = Math.max(most, atWork.size);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      atWork.delete(jobId);
+      ended.push(jobId);
+      const data = { runId: `${jobId} r1`, result: null };
+      await decide(jobId, { type: 'CompleteJob', at: new Date(), data });
+    });
+    const concurrency = { key: 'k', strategy: 'limit', limit: 2 } as const;
+    const ids = Array.from({ length: 8 }, (_, n) => `j${String(n)}`);
+    for (const id of ids) await ledger.append(id, requested({ concurrency }));
+    await eventually(() => {
+      expect(ended.toSorted()).toEqual(ids);
+    });
+    expect(most).toBe(2);
+  });
+
+  test('a schedule starts a job that a worker takes, and a rate lets them come one by one', async () => {
+    const rateLimit = { key: 'k', limit: 1, perMs: 300 };
+    const job = { ...request({ rateLimit }), deliveryId: undefined };
+    const each = { workflow: 'review', name: 'each', cron: '* * * * *', timeZone: 'UTC', job };
+    await ledger.database.query({
+      text: `insert into dispatch.declarations (id, workflows, schedules) values ('w', $1, $2)`,
+      values: [['review'], JSON.stringify([each])],
+    });
+    await ledger.rows(`
+      insert into dispatch.schedules (workflow, name, cron, time_zone, job, next_at)
+      values ('review', 'each', '* * * * *', 'UTC', '{}', now() - interval '5 minutes')`);
+    dispatch(transport);
+    work(transport, start);
+    for (const id of ['a', 'b']) await ledger.append(id, requested({ rateLimit }));
+    const starts = await eventually(
+      async () => {
+        const rows = await ledger.rows<{ at: Date }>(
+          `select recorded_at as at from log.events where type = 'JobStarted' order by position`,
+        );
+        expect(rows.length).toBeGreaterThanOrEqual(3);
+        return rows;
+      },
+      { timeoutMs: 30_000 },
+    );
+    const [first, second, third] = starts.map(({ at }) => at.getTime());
+    expect(Number(second) - Number(first)).toBeGreaterThanOrEqual(300);
+    expect(Number(third) - Number(second)).toBeGreaterThanOrEqual(300);
+  });
+
   test('of many pushes at once the newest is left', async () => {
     dispatch(transport);
     work(transport, start);
