@@ -14,6 +14,7 @@ import { appendBenchmark } from './append.ts';
 import type { Benchmark, Context, Measured } from './benchmark.ts';
 import { dispatchBenchmark } from './dispatch.ts';
 import { ingressBenchmark } from './ingress.ts';
+import { engineBenchmark } from './engine.ts';
 import { jobsBenchmark } from './jobs.ts';
 import { benchMessaging } from './messaging.ts';
 import { benchProjections } from './projections.ts';
@@ -22,6 +23,7 @@ import { benchProjections } from './projections.ts';
 const BENCHMARKS: readonly Benchmark[] = [
   appendBenchmark,
   jobsBenchmark,
+  engineBenchmark,
   dispatchBenchmark,
   ingressBenchmark,
   {
