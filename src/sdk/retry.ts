@@ -31,7 +31,7 @@ export function mistakeOfRetry({
 const MAX_DELAY_MS = 365 * 24 * 3_600_000;
 
 /** The longest that a timer of Node can wait: 24.8 days. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What is wrong with the time that something may take while a worker is at it, or null. */
 export const mistakeOfTimeout = (what: string, timeoutMs: number): string | null =>

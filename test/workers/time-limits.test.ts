@@ -81,6 +81,29 @@ describe('the time of a step', () => {
     ]);
   });
 
+  test('does not give the slot back before the code has ended, or was left behind', async () => {
+    const { request, run, last } = engine();
+    const { timer, expire } = timers();
+    const jobId = await request();
+    const late = gate();
+    let over = false;
+    const slow = () => {
+      setImmediate(expire, 500);
+      return late.opened;
+    };
+    const review = workflow((ctx) => ctx.step('slow', slow, { timeoutMs: 500 }));
+    const running = run(jobId, review, { timer }).finally(() => {
+      over = true;
+    });
+    await vi.waitFor(async () => {
+      expect((await last(jobId, 'JobAttemptFailed')).data.error.classification).toBe('timeout');
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(over).toBe(false);
+    late.open();
+    expect(await running).toBe('retrying');
+  });
+
   test('uses up a try of the step, where it has its own', async () => {
     const { request, run, last } = engine();
     const { timer, expire } = timers();
