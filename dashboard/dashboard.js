@@ -312,12 +312,30 @@ function jobsPage(parameters) {
 // ---- one job ---------------------------------------------------------------------------------------------------
 
 const JOB = `id workflow status concurrencyKey priority attempt maxAttempts requestedAt startedAt finishedAt nextAttemptAt result supersededBy workerId version position
-  waitingFor { event key until } error { name message classification attempt at } progress { percent message }
+  waitingFor { event key until approval { name approvers } } error { name message classification attempt at step } progress { percent message }
   trigger { source deliveryId event action sender ref headSha baseSha repository { fullName url } pullRequest { number title url headRepository baseBranch } }
-  steps { name status attempt startedAt finishedAt output }
+  steps { name status attempt startedAt finishedAt output error }
   history(first: 100) { nodes { version position type recordedAt data } }`;
 
+const asksForApproval = ({ waitingFor }) => Boolean(waitingFor?.approval);
+
+/** By mutation; `given` are arguments beside the job's id and version. */
 const ACTIONS = {
+  approve: {
+    name: 'Approve',
+    mutation: 'answerApproval',
+    given: 'approved: true, ',
+    when: ['PAUSED'],
+    if: asksForApproval,
+  },
+  reject: {
+    name: 'Reject',
+    mutation: 'answerApproval',
+    given: 'approved: false, ',
+    when: ['PAUSED'],
+    if: asksForApproval,
+    ask: 'Reject what this job asks for?',
+  },
   cancelJob: {
     name: 'Cancel',
     when: ['REQUESTED', 'RUNNING', 'PAUSED', 'RETRYING'],
@@ -338,11 +356,12 @@ function jobPage(id) {
   let loading = null;
 
   async function act(name, expectedVersion) {
-    if (ACTIONS[name].ask && !confirm(ACTIONS[name].ask)) return;
+    const { ask, mutation = name, given = '' } = ACTIONS[name];
+    if (ask && !confirm(ask)) return;
     const {
-      [name]: { errors },
+      [mutation]: { errors },
     } = await query(
-      `mutation ($id: ID!, $version: Int) { ${name}(id: $id, expectedVersion: $version) { errors { message } } }`,
+      `mutation ($id: ID!, $version: Int) { ${mutation}(${given}id: $id, expectedVersion: $version) { errors { message } } }`,
       { id, version: expectedVersion },
     );
     said.textContent = errors.map(({ message }) => message).join('; ');
@@ -362,7 +381,7 @@ function jobPage(id) {
         'div',
         { class: 'tools' },
         Object.entries(ACTIONS)
-          .filter(([, { when }]) => when.includes(job.status))
+          .filter(([, action]) => action.when.includes(job.status) && (action.if?.(job) ?? true))
           .map(([name, action]) =>
             el('button', { onclick: () => act(name, job.version).catch(show) }, action.name),
           ),
@@ -385,7 +404,7 @@ function jobPage(id) {
         [
           'Waits for',
           waitingFor &&
-            `${waitingFor.event}${waitingFor.key ? ` (${waitingFor.key})` : ''}${waitingFor.until ? `, until ${new Date(waitingFor.until).toLocaleString()}` : ''}`,
+            `${waitingFor.event}${waitingFor.approval?.approvers ? ` of ${waitingFor.approval.approvers.join(' or ')}` : waitingFor.key ? ` (${waitingFor.key})` : ''}${waitingFor.until ? `, until ${new Date(waitingFor.until).toLocaleString()}` : ''}`,
         ],
         ['Next attempt', time(job.nextAttemptAt)],
         ['Worker', job.workerId && el('code', {}, job.workerId)],
@@ -399,7 +418,7 @@ function jobPage(id) {
             el(
               'span',
               { class: 'problem' },
-              `${error.message} (${error.classification.toLowerCase()}, attempt ${error.attempt})`,
+              `${error.message} (${error.classification.toLowerCase()}, attempt ${error.attempt}${error.step ? `, step ${error.step}` : ''})`,
             ),
         ],
         ['Id', el('code', {}, job.id)],
@@ -408,11 +427,17 @@ function jobPage(id) {
       job.result === null ? null : result(job.result),
       el('h2', {}, 'Steps'),
       table(
-        ['Step', 'Attempt', 'Ran for', 'Output'],
+        ['Step', 'Status', 'Attempt', 'Ran for', 'Output'],
         job.steps.map((step) =>
-          row(step.name, String(step.attempt), lasted(step), folded(step.output)),
+          row(
+            step.name,
+            status(step.status),
+            String(step.attempt),
+            lasted(step),
+            step.error ?? folded(step.output),
+          ),
         ),
-        'No step has completed.',
+        'No step has begun.',
       ),
       el('h2', {}, 'History'),
       table(
