@@ -7,9 +7,10 @@ import { deliver, push } from '../support/webhooks.ts';
 
 const waiting = defineWorkflow({
   name: 'waiting',
-  run: async ({ step, waitForEvent }) => {
+  run: async ({ step, waitForEvent, approval }) => {
     await step('first', () => ({ n: 1 }));
     await waitForEvent('go');
+    await approval('publish', { approvers: ['local'] });
     return { findings: [{ file: 'a.ts', line: 3, rule: 'no-x', message: '<b>not markup</b>' }] };
   },
 });
@@ -39,7 +40,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-test('an empty list says how to make a job; a job appears, pauses, and is resumed from the page, all live', async () => {
+test('an empty list says how to make a job; a job appears, pauses, and is resumed and approved from the page, all live', async () => {
   await page.goto(service.api);
   await page.getByText('No jobs here.').waitFor();
 
@@ -54,6 +55,8 @@ test('an empty list says how to make a job; a job appears, pauses, and is resume
   await page.getByText('JobPaused').waitFor();
   page.once('dialog', (dialog) => void dialog.accept());
   await page.getByRole('button', { name: 'Resume by hand' }).click();
+  await page.getByText('approval.publish of local').waitFor();
+  await page.getByRole('button', { name: 'Approve' }).click();
   await page.getByRole('heading', { name: /completed/ }).waitFor();
   await page.getByRole('cell', { name: '<b>not markup</b>', exact: true }).waitFor();
   expect(await page.getByText('JobCompleted').count()).toBe(1);
