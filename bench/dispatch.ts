@@ -117,7 +117,11 @@ const of = (fullName: string, change: Partial<JobRequest> = {}): JobEvent =>
   });
 
 /** A real worker and RabbitMQ; one repository has ten thousand jobs, others come with one. */
-async function fairness({ createDatabase, rabbitmqUrl }: Context): Promise<readonly Measured[]> {
+async function fairness({
+  createDatabase,
+  rabbitmqUrl,
+  progress,
+}: Context): Promise<readonly Measured[]> {
   const bench = new Bench(await createDatabase());
   const transport = new RabbitmqTransport({ url: await rabbitmqUrl(), name: 'bench', logger });
   await transport.start();
@@ -150,6 +154,7 @@ async function fairness({ createDatabase, rabbitmqUrl }: Context): Promise<reado
       hints.announce();
       waits.push(await startedAfterMs(store, streamId));
     }
+    progress(`another repository's job started after ${waits.join(', ')} ms`);
     const [left] = await database.query<{ n: number }>(sql`
       select count(*)::integer as n from dispatch.jobs where repository = 'github/octo/flood'`);
     return [

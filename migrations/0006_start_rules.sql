@@ -80,7 +80,9 @@ create index rate_starts_until on dispatch.rate_starts (until);
 -- supersede: each learns of the newest that came after it. debounce: each that has not begun does.
 -- What the lines are is worked out first, by their indexes: joined the other way round, it is worked out per open job.
 create or replace function dispatch.straighten_lines(touched json) returns void language plpgsql
-set plan_cache_mode = force_custom_plan as $$
+-- Planned once for each connection, whatever the tables held then: planning took longer than the work.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 begin
   with free as materialized (
     select member.job_id

@@ -2,8 +2,8 @@
 const REFILL_SECONDS = 0.25;
 const MIN = 16;
 const MAX = 5_000;
-/** While no worker has said how many jobs it runs. */
-const WITHOUT_WORKERS = 100;
+/** While no worker has said how many jobs it runs. What stands in the queue then is in front of all that comes later. */
+const WITHOUT_WORKERS = 32;
 
 /**
  * How many hints may be out at a time. RabbitMQ's queue is first come, first served, so what stands in it can neither
