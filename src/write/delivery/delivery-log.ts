@@ -41,6 +41,7 @@ type Options = Readonly<{
 export class DeliveryLog {
   private readonly lane: Lane<Item, DeliveryReceipt>;
   private readonly large: Lane<Item, DeliveryReceipt> | null;
+  private sealing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: Options) {
     const { inOrder = false, ...given } = options;
@@ -72,10 +73,14 @@ export class DeliveryLog {
     return receipt;
   }
 
-  /** The delivery as it is to be stored. */
+  /** The delivery as it is to be stored. Where the order counts, none is ready before the one that came before it. */
   async sealed(delivery: ReceivedDelivery): Promise<ReceivedDelivery> {
-    const { sealTrigger = null } = this.options;
-    return sealTrigger ? sealDelivery(delivery, sealTrigger) : delivery;
+    const { sealTrigger = null, inOrder = false } = this.options;
+    if (!sealTrigger) return delivery;
+    if (!inOrder) return sealDelivery(delivery, sealTrigger);
+    const sealed = this.sealing.then(() => sealDelivery(delivery, sealTrigger));
+    this.sealing = sealed.catch(() => undefined);
+    return sealed;
   }
 
   async close(): Promise<void> {
