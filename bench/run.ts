@@ -13,6 +13,7 @@ import { postgresPrograms } from '../test/support/programs.ts';
 import { appendBenchmark } from './append.ts';
 import type { Benchmark, Context, Measured } from './benchmark.ts';
 import { dispatchBenchmark } from './dispatch.ts';
+import { ingressMemoryBenchmark } from './ingress-memory.ts';
 import { ingressBenchmark } from './ingress.ts';
 import { engineBenchmark } from './engine.ts';
 import { jobsBenchmark } from './jobs.ts';
@@ -26,6 +27,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   engineBenchmark,
   dispatchBenchmark,
   ingressBenchmark,
+  ingressMemoryBenchmark,
   {
     name: 'projections',
     run: async ({ createDatabase }) => benchProjections({ databaseUrl: await createDatabase() }),

@@ -36,7 +36,8 @@ export type Core = Readonly<{
 
 /** Connections of the pool; those that the lanes, hints and locks hold come on top. */
 const POOL: Readonly<Record<RoleName, number>> = {
-  ingress: 4,
+  // Its lanes have their own connections: with those of the hints and the probe no more than eight in all.
+  ingress: 2,
   api: 20,
   worker: 8,
   projector: 8,

@@ -1,4 +1,4 @@
-import { type IngressOptions, createIngress, replaceSources } from '../ingress/ingress.module.ts';
+import { Ingress, type IngressOptions } from '../ingress/ingress.ts';
 import { readConfig } from '../platform/config.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import type { WorkflowCatalog } from '../workflows/index.ts';
@@ -48,18 +48,23 @@ export async function runIngress(role: IngressRole, signal: AbortSignal): Promis
       },
     },
   };
-  const app = await createIngress(options);
-  const use = replaceSources.bind(null, app, options);
-  const reloading = reloadAtHangup({ hangups, read: readSources, use, logger });
+  const ingress = Ingress.create(options);
+  const reloading = reloadAtHangup({
+    hangups,
+    read: readSources,
+    use: (sources) => {
+      ingress.replaceSources(sources);
+    },
+    logger,
+  });
   try {
-    await app.listen(config.ingressPort, host);
-    const { port } = app.getHttpServer().address() as { port: number };
+    const port = await ingress.listen(config.ingressPort, host);
     logger.info({ host, port, sources: config.sources.map(({ name }) => name) }, 'takes webhooks');
     onListening?.(port);
     await aborted(signal);
   } finally {
     reloading.stop();
-    await app.close();
+    await ingress.close();
     await close();
   }
 }

@@ -7,9 +7,9 @@ import type { Transport } from '../messaging/transport.ts';
 import { DeliveryLog } from '../write/delivery/delivery-log.ts';
 import { deliveredJobs } from '../write/delivery/delivery-rows.ts';
 import { probeDeliveries } from '../write/delivery/probe-deliveries.ts';
-import type { Door } from '../write/door.ts';
+import { Deliveries } from '../write/delivery/receive-delivery.ts';
+import type { Door, ReceiveDelivery } from '../write/door.ts';
 import type { Core } from './core.ts';
-import { openDoor } from './door.ts';
 
 /** A delivery that is drained may wait longer than a sender does, and ends within the grace of a stop. */
 const DRAIN_DEADLINE_MS = 10_000;
@@ -38,8 +38,8 @@ async function openSpoolingStore(
   core: StoreOptions & Readonly<{ transport: Transport }>,
 ): Promise<IngressStore> {
   const { databaseUrl, logger, transport } = core;
-  const direct = await openDirect(core, DIRECT_DEADLINE_MS);
-  const drained = await openDirect({ ...core, inOrder: true }, DRAIN_DEADLINE_MS);
+  const direct = openDirect(core, DIRECT_DEADLINE_MS);
+  const drained = openDirect({ ...core, inOrder: true }, DRAIN_DEADLINE_MS);
   const spool = new Spool(transport);
   const outage: Outage = new Outage({
     probe: () => probeDeliveries(databaseUrl, DIRECT_DEADLINE_MS),
@@ -62,7 +62,7 @@ async function openSpoolingStore(
   };
 }
 
-async function openDirect(
+function openDirect(
   {
     databaseUrl,
     logger,
@@ -72,7 +72,7 @@ async function openDirect(
     inOrder = false,
   }: StoreOptions & Readonly<{ inOrder?: boolean }>,
   deadlineMs: number,
-): Promise<IngressStore> {
+): IngressStore {
   const deliveryLog = new DeliveryLog({
     databaseUrl,
     logger,
@@ -81,14 +81,15 @@ async function openDirect(
     inOrder,
     sealTrigger: privacy?.sealTrigger ?? null,
   });
-  const { door, close } = await openDoor({ deliveryLog, prompt });
+  const deliveries = new Deliveries(deliveryLog, prompt);
+  // The only command that is sent here: the command bus would cost as much as all the rest of an ingress.
+  const door = {
+    execute: ({ delivery }: ReceiveDelivery) => deliveries.receive(delivery),
+  } as Door;
   return {
     door,
     store: throughDoor(door, deadlineMs),
-    close: async () => {
-      await close();
-      await deliveryLog.close();
-    },
+    close: () => deliveryLog.close(),
   };
 }
 

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 
-import type { IngressOptions } from '../../src/ingress/ingress.module.ts';
+import type { IngressOptions } from '../../src/ingress/ingress.ts';
 import { LocalLogHints } from '../../src/event-store/log-hints.ts';
 import { InProcessTransport } from '../../src/messaging/in-process-transport.ts';
 import { RabbitmqTransport } from '../../src/messaging/rabbitmq-transport.ts';

@@ -1,9 +1,8 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
 
 import { pino } from 'pino';
 
-import { type IngressOptions, createIngress } from '../../../src/ingress/ingress.module.ts';
+import { Ingress, type IngressOptions } from '../../../src/ingress/ingress.ts';
 import type { IngressMetrics } from '../../../src/ingress/webhooks/ingress-metrics.ts';
 import type { WebhookSource } from '../../../src/platform/webhook-sources.ts';
 import type { PlannedJob } from '../../../src/write/door.ts';
@@ -69,7 +68,7 @@ export async function startIngress(options: Partial<IngressOptions> = {}): Promi
   const recorded = new RecordingDoor();
   const metrics = new RecordingMetrics();
   const log: string[] = [];
-  const app = await createIngress({
+  const app = Ingress.create({
     door: recorded.door,
     sources: [source()],
     plan,
@@ -77,8 +76,7 @@ export async function startIngress(options: Partial<IngressOptions> = {}): Promi
     logger: pino({ level: 'debug' }, { write: (line: string) => log.push(line) }),
     ...options,
   });
-  await app.listen(0, '127.0.0.1');
-  const { port } = app.getHttpServer().address() as AddressInfo;
+  const port = await app.listen(0, '127.0.0.1');
   return {
     port,
     url: `http://127.0.0.1:${String(port)}`,
