@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 
 import { findWaiting } from '../dispatch/waiting-jobs.ts';
+import { oldestPosition } from '../event-store/oldest-position.ts';
 import { JobFinder, Planner } from '../ingress/graphql/ports.ts';
 import { Interpreter } from '../ingress/webhooks/interpreter.ts';
 import { Access } from '../platform/access.ts';
@@ -11,6 +12,7 @@ import { untilAnswered } from '../platform/reachable.ts';
 import { waitForPosition } from '../projections/control.ts';
 import { jobIds } from '../read/job-list.ts';
 import { LiveLog } from '../read/live/live-log.ts';
+import { followProgress } from '../read/live/progress.ts';
 import { ReadSide } from '../read/read-side.ts';
 import type { PlannedJob } from '../write/door.ts';
 import type { WriteOptions } from '../write/write.module.ts';
@@ -66,6 +68,7 @@ export async function runApi(
   setMaxListeners(0, until);
   const following = Promise.all([
     live.run(until, head),
+    followProgress({ live, database: readDatabase, logger }, until),
     countSubscribers(core, live, until),
     followApiKeys({ database, access, logger }, until),
   ]);
@@ -107,6 +110,7 @@ function readSide(
     live,
     queues: () => transport?.queues() ?? Promise.resolve([]),
     deadLetters: (limit) => transport?.deadLetters(limit) ?? Promise.resolve([]),
+    oldestPosition: () => oldestPosition(database),
     waitForJobs: (position) =>
       waitForPosition(database, 'jobs', position, { timeoutMs: STALE_AFTER_MS, signal }),
   });

@@ -33,6 +33,8 @@ export class ReadSide {
   readonly queues: () => Promise<readonly QueueDepth[]>;
   /** The oldest. */
   readonly deadLetters: (limit: number) => Promise<readonly DeadLetter[]>;
+  /** The first position that can still be read; 0 for an empty log. */
+  readonly oldestPosition: () => Promise<bigint>;
   private readonly waitForJobs: (position: bigint) => Promise<boolean>;
 
   constructor(
@@ -43,6 +45,7 @@ export class ReadSide {
       live: LiveLog;
       queues: () => Promise<readonly QueueDepth[]>;
       deadLetters: (limit: number) => Promise<readonly DeadLetter[]>;
+      oldestPosition: () => Promise<bigint>;
       /** Resolves to whether the list of jobs has seen the log up to `position`, after a while at the most. */
       waitForJobs: (position: bigint) => Promise<boolean>;
     }>,
@@ -52,6 +55,7 @@ export class ReadSide {
     this.live = parts.live;
     this.queues = parts.queues;
     this.deadLetters = parts.deadLetters;
+    this.oldestPosition = parts.oldestPosition;
     this.waitForJobs = parts.waitForJobs;
   }
 

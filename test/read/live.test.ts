@@ -14,9 +14,29 @@ const pausing = defineWorkflow({
   },
 });
 
+const gate = () => {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open: () => open(), opened };
+};
+const [watched, shown] = [gate(), gate()];
+const slow = defineWorkflow({
+  name: 'slow',
+  run: async ({ progress, step }) => {
+    return step('wait', async () => {
+      await watched.opened;
+      progress(40, 'nearly half');
+      await shown.opened;
+      return 1;
+    });
+  },
+});
+
 let service: Service;
 beforeAll(async () => {
-  service = await startService({ workflows: [pausing] });
+  service = await startService({ workflows: [pausing, slow] });
 });
 afterAll(async () => {
   await service.stop();
@@ -173,6 +193,80 @@ test('jobEvents over server-sent events', async () => {
   await reader.cancel();
   expect(text).toContain('event: next');
   expect(text).toContain('"position":"1"');
+});
+
+describe('server-sent events', () => {
+  async function* messages(headers: Readonly<Record<string, string>>, query: string) {
+    const response = await fetch(`${service.api}/graphql/stream`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...headers },
+      body: JSON.stringify({ query }),
+    });
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        text += value;
+        const parts = text.split('\n\n');
+        text = parts.pop() ?? '';
+        yield* parts.filter((part) => part.includes('event: next'));
+      }
+    } finally {
+      await reader.cancel();
+    }
+  }
+
+  const QUERY = 'subscription { jobEvents(after: "0") { position } }';
+  const positionsIn = async (headers: Readonly<Record<string, string>>, count: number) => {
+    const seen: (string | undefined)[][] = [];
+    for await (const message of messages(headers, QUERY)) {
+      seen.push([/^id: (.*)$/m.exec(message)?.[1], /"position":"(\d+)"/.exec(message)?.[1]]);
+      if (seen.length === count) break;
+    }
+    return seen;
+  };
+
+  test('bear the position as their id, and go on after the last one that a reader had', async () => {
+    expect(await positionsIn({}, 3)).toEqual([
+      ['1', '1'],
+      ['2', '2'],
+      ['3', '3'],
+    ]);
+    expect(await positionsIn({ 'last-event-id': '2' }, 2)).toEqual([
+      ['3', '3'],
+      ['4', '4'],
+    ]);
+  });
+
+  test('refuse an id that they have not given', async () => {
+    const [message] = await all(messages({ 'last-event-id': 'x' }, QUERY));
+    expect(message).toContain('BAD_USER_INPUT');
+  });
+});
+
+test('whoever asks for the progress of a job is told when it changes, without an event', async () => {
+  const { job } = await service
+    .query<{ requestJob: { job: { id: string } } }>(
+      'mutation { requestJob(input: { workflow: "slow", repository: "o/r" }) { job { id } } }',
+    )
+    .then(({ requestJob: payload }) => payload);
+  const seen: { version: number; progress: { percent: number; message: string } | null }[] = [];
+  for await (const { data } of subscribe<{ jobUpdated: (typeof seen)[number] }>(
+    'subscription ($id: ID!) { jobUpdated(id: $id) { version progress { percent message } } }',
+    { id: job.id },
+  )) {
+    if (!data) continue;
+    seen.push(data.jobUpdated);
+    if (data.jobUpdated.version === 2) watched.open();
+    if (data.jobUpdated.progress?.percent === 40) shown.open();
+  }
+  const told = seen.find(({ progress }) => progress?.percent === 40);
+  expect(told).toEqual({ version: 2, progress: { percent: 40, message: 'nearly half' } });
+  expect(seen.filter(({ version }) => version === 2).length).toBeGreaterThan(1);
+  const events = await service.core.store.readStream(job.id);
+  expect(JSON.stringify(events.map(({ data }) => data))).not.toContain('nearly half');
 });
 
 describe('the WebSocket protocol', () => {

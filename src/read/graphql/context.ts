@@ -13,7 +13,16 @@ export type ApiContext = Readonly<{
   steps: DataLoader<string, readonly ApiStep[]>;
   runningSteps: DataLoader<string, readonly StepPlace[]>;
   progress: DataLoader<string, ApiProgress | null>;
+  place: Place;
 }>;
+
+/** Where a subscription to the log is, for a transport that can tell it to its reader and be told by it. */
+export type Place = {
+  /** The position of the event that is being given. */
+  given: bigint | null;
+  /** What the reader had last when it went. */
+  resumeAfter: bigint | null;
+};
 
 /**
  * One per request, and one per subscription: the loaders gather what one answer asks for but keep nothing, as a
@@ -25,6 +34,7 @@ export function apiContext(database: Queryable, viewer: Viewer): ApiContext {
     steps: new DataLoader((ids) => loadSteps(database, ids), { cache: false }),
     runningSteps: new DataLoader((ids) => loadRunningSteps(database, ids), { cache: false }),
     progress: new DataLoader((ids) => loadProgress(database, ids), { cache: false }),
+    place: { given: null, resumeAfter: null },
   };
 }
 

@@ -13,6 +13,7 @@ import { type ApiEvent, logPage } from '../job-history.ts';
 import { type JobOrder, listJobs } from '../job-list.ts';
 import { type JobStats, jobStats, type StatsArguments } from '../job-stats.ts';
 import { type ApiProjection, type ApiWorker, listProjections, listWorkers } from '../operations.ts';
+import { assertKept } from '../live/subscriptions.ts';
 import type { Connection, PageArguments } from '../page.ts';
 import { type QueueDepth, ReadSide } from '../read-side.ts';
 
@@ -54,9 +55,10 @@ export class QueryResolver {
   }
 
   @Query('events')
-  events(
+  async events(
     @Args() args: Readonly<{ after?: bigint; types?: readonly string[]; first: number }>,
   ): Promise<Connection<ApiEvent>> {
+    await assertKept(this.read.oldestPosition, { after: args.after ?? null });
     return logPage(this.read.store, args);
   }
 

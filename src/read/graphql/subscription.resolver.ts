@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
-import { Args, Resolver, Subscription } from '@nestjs/graphql';
+import { Args, Context, Info, Resolver, Subscription } from '@nestjs/graphql';
+import { type GraphQLResolveInfo, visit } from 'graphql';
 
 import { type ApiJob, toApiJobWithSteps } from '../job.ts';
 import { type JobFilter, jobMatcher } from '../job-filter.ts';
@@ -8,6 +9,7 @@ import { type JobStats, jobStats } from '../job-stats.ts';
 import { endable, followJob, followJobs, followLog } from '../live/subscriptions.ts';
 import { followStats } from '../live/stats.ts';
 import { ReadSide } from '../read-side.ts';
+import type { ApiContext } from './context.ts';
 
 type Stream<Name extends string, T> = AsyncIterableIterator<Readonly<Record<Name, T>>>;
 
@@ -26,25 +28,39 @@ export class SubscriptionResolver {
   constructor(@Inject(ReadSide) private readonly read: ReadSide) {}
 
   @Subscription('jobUpdated')
-  jobUpdated(@Args('id') id: string): Stream<'jobUpdated', ApiJob> {
+  jobUpdated(
+    @Args('id') id: string,
+    @Info() info: GraphQLResolveInfo,
+  ): Stream<'jobUpdated', ApiJob> {
+    const progress = wantsProgress(info);
     return endable((signal) =>
-      named('jobUpdated', followJob(this.read, id, signal), toApiJobWithSteps),
+      named('jobUpdated', followJob(this.read, { id, progress }, signal), toApiJobWithSteps),
     );
   }
 
   @Subscription('jobsUpdated')
-  jobsUpdated(@Args('filter') filter: JobFilter | null | undefined): Stream<'jobsUpdated', ApiJob> {
-    const matches = jobMatcher(filter);
+  jobsUpdated(
+    @Args('filter') filter: JobFilter | null | undefined,
+    @Info() info: GraphQLResolveInfo,
+  ): Stream<'jobsUpdated', ApiJob> {
+    const wanted = { matches: jobMatcher(filter), progress: wantsProgress(info) };
     return endable((signal) =>
-      named('jobsUpdated', followJobs(this.read, matches, signal), toApiJobWithSteps),
+      named('jobsUpdated', followJobs(this.read, wanted, signal), toApiJobWithSteps),
     );
   }
 
   @Subscription('jobEvents')
-  jobEvents(@Args() args: JobEventsArguments): Stream<'jobEvents', ApiEvent> {
-    const { after = null, types = null, jobId = null } = args;
+  jobEvents(
+    @Args() args: JobEventsArguments,
+    @Context() { place }: ApiContext,
+  ): Stream<'jobEvents', ApiEvent> {
+    const { types = null, jobId = null } = args;
+    const after = place.resumeAfter ?? args.after ?? null;
     return endable((signal) =>
-      named('jobEvents', followLog(this.read, { after, types, jobId }, signal), toApiEvent),
+      named('jobEvents', followLog(this.read, { after, types, jobId }, signal), (event) => {
+        place.given = event.position;
+        return toApiEvent(event);
+      }),
     );
   }
 
@@ -58,6 +74,16 @@ export class SubscriptionResolver {
       named('jobStatsUpdated', followStats(this.read, measure, signal), (stats) => stats),
     );
   }
+}
+
+/** Whoever does not ask for a job's progress is not told each time that it changes. */
+function wantsProgress({ operation, fragments }: GraphQLResolveInfo): boolean {
+  let found = false;
+  const Field = ({ name }: Readonly<{ name: Readonly<{ value: string }> }>): void => {
+    found ||= name.value === 'progress';
+  };
+  for (const node of [operation, ...Object.values(fragments)]) visit(node, { Field });
+  return found;
 }
 
 type JobEventsArguments = Readonly<{

@@ -1,10 +1,11 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { GraphQLError } from 'graphql';
 import { CloseCode } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 
 import type { Logger } from '../../platform/logger.ts';
 import type { ConnectionCounter } from './connection-counter.ts';
@@ -56,10 +57,20 @@ export function serveWebSocket(
   });
   return {
     close: async () => {
-      for (const client of sockets.clients) client.close(GOING_AWAY, 'The server is going away');
+      await Promise.all([...sockets.clients].map((client, index) => sendAway(client, index)));
       await transport.dispose();
     },
   };
+}
+
+/** Those who are told at once come back at once: they go over some seconds, when there are many, in any order. */
+const AWAY_MS_EACH = 2;
+const MOST_AWAY_MS = 3_000;
+
+async function sendAway(client: WebSocket, clientsBefore: number): Promise<void> {
+  const spreadMs = Math.min(MOST_AWAY_MS, clientsBefore * AWAY_MS_EACH);
+  await sleep(Math.random() * spreadMs);
+  client.close(GOING_AWAY, 'The server is going away');
 }
 
 type Extra = Readonly<{

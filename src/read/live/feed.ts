@@ -2,7 +2,16 @@ import type { Recorded } from '../../events/event.ts';
 import type { JobView } from '../../events/job-view.ts';
 
 /** An event, and how its job looks after it; null where nobody asked for views, and for other events. */
-export type LiveItem = Readonly<{ event: Recorded; view: JobView | null }>;
+type LiveEvent = Readonly<{ event: Recorded; view: JobView | null; bytes: number }>;
+
+/** A job has said how far it is, which is no event; the view as far as it is known. */
+type LiveProgress = Readonly<{ event: null; view: JobView | null; bytes: number }>;
+
+export type LiveItem = LiveEvent | LiveProgress;
+
+/** A subscriber may hold so much before it starts to miss some. */
+const MOST_ITEMS = 256;
+const MOST_BYTES = 1024 * 1024;
 
 /**
  * What one subscriber has not taken yet. Bounded: a subscriber that is too slow loses what it holds and is told so,
@@ -10,17 +19,18 @@ export type LiveItem = Readonly<{ event: Recorded; view: JobView | null }>;
  */
 export class Feed {
   private items: LiveItem[] = [];
+  private bytes = 0;
   private missed = false;
   private wake: (() => void) | null = null;
 
-  constructor(
-    private readonly capacity: number,
-    private readonly wants: (item: LiveItem) => boolean,
-  ) {}
+  constructor(private readonly wants: (item: LiveItem) => boolean) {}
 
   push(item: LiveItem): void {
     if (!this.wants(item)) return;
-    if (this.items.length >= this.capacity) {
+    this.bytes += item.bytes;
+    // One that is large by itself has to pass all the same.
+    const isFull = this.items.length > 0 && this.bytes > MOST_BYTES;
+    if (this.items.length >= MOST_ITEMS || isFull) {
       this.items = [];
       this.missed = true;
     }
@@ -33,6 +43,7 @@ export class Feed {
     while (!this.missed && this.items.length === 0 && !signal.aborted) await this.something(signal);
     const { items, missed } = this;
     this.items = [];
+    this.bytes = 0;
     this.missed = false;
     return missed ? 'missed' : items;
   }

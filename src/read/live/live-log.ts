@@ -4,12 +4,12 @@ import { tail } from '../../event-store/tail.ts';
 import type { Recorded } from '../../events/event.ts';
 import { isJobEvent, type JobEvent } from '../../events/job.ts';
 import { evolveJobView, type JobView } from '../../events/job-view.ts';
+import { SUBJECT_FORGOTTEN } from '../../events/subject.ts';
 import { backoffMs, pause } from '../../platform/backoff.ts';
 import type { Logger } from '../../platform/logger.ts';
+import { foldJob } from '../job-history.ts';
 import { Feed, type LiveItem } from './feed.ts';
 
-/** An event is about 1 KB in memory; a subscriber may hold as many as this before it starts to miss some. */
-const FEED_CAPACITY = 256;
 const CACHED_VIEWS = 5_000;
 
 export type FeedOptions = Readonly<{
@@ -17,6 +17,8 @@ export type FeedOptions = Readonly<{
   types?: readonly string[] | null;
   /** Whether each item has to come with the job's view after the event. */
   views?: boolean;
+  /** Whether it is to hear of progress, too. */
+  progress?: boolean;
 }>;
 
 /** The end of the log, followed once for the whole process and fanned out to every subscriber in memory. */
@@ -25,6 +27,7 @@ export class LiveLog {
   private readonly feedsOfJob = new Map<string, Set<Feed>>();
   private readonly views = new Map<string, JobView>();
   private viewsWanted = 0;
+  private progressWanted = 0;
 
   constructor(
     private readonly parts: Readonly<{ store: EventStore; hints: LogHints; logger: Logger }>,
@@ -35,6 +38,20 @@ export class LiveLog {
     let count = this.feeds.size;
     for (const feeds of this.feedsOfJob.values()) count += feeds.size;
     return count;
+  }
+
+  /** Whether anybody is to hear of progress. */
+  get wantsProgress(): boolean {
+    return this.progressWanted > 0;
+  }
+
+  /** Tells those who asked for it that a job has said how far it is. */
+  async progressed(jobId: string): Promise<void> {
+    const known = this.views.get(jobId);
+    const view = known ?? (this.viewsWanted > 0 ? await foldJob(this.parts.store, jobId) : null);
+    const item: LiveItem = { event: null, view, bytes: 0 };
+    if (view !== null) for (const feed of this.feeds) feed.push(item);
+    for (const feed of this.feedsOfJob.get(jobId) ?? []) feed.push(item);
   }
 
   async run(signal: AbortSignal, after: bigint): Promise<void> {
@@ -49,16 +66,23 @@ export class LiveLog {
   }
 
   /** What comes from now on, until `close`. */
-  open({ jobId, types, views = false }: FeedOptions): Feed & Readonly<{ close: () => void }> {
+  open({
+    jobId,
+    types,
+    views = false,
+    progress = false,
+  }: FeedOptions): Feed & Readonly<{ close: () => void }> {
     const wanted = types ? new Set(types) : null;
-    const feed = new Feed(FEED_CAPACITY, ({ event, view }) =>
-      views ? view !== null : (wanted?.has(event.type) ?? true),
+    const feed = new Feed(({ event, view }) =>
+      event === null ? progress : views ? view !== null : (wanted?.has(event.type) ?? true),
     );
     const feeds = typeof jobId === 'string' ? this.feedsFor(jobId) : this.feeds;
     feeds.add(feed);
     if (views) this.viewsWanted++;
+    if (progress) this.progressWanted++;
     const close = (): void => {
       if (!feeds.delete(feed)) return;
+      if (progress) this.progressWanted--;
       if (typeof jobId === 'string' && feeds.size === 0) this.feedsOfJob.delete(jobId);
       // Views that are not kept up any more would be wrong the next time they are wanted.
       if (views && --this.viewsWanted === 0) this.views.clear();
@@ -74,9 +98,12 @@ export class LiveLog {
 
   private async fanOut(page: readonly Recorded[], signal: AbortSignal): Promise<void> {
     for (const event of page) {
+      // What was folded before has the name still.
+      if (event.type === SUBJECT_FORGOTTEN) this.views.clear();
       const view =
         this.viewsWanted > 0 && isJobEvent(event) ? await this.viewAfter(event, signal) : null;
-      const item: LiveItem = { event, view };
+      if (this.subscribers === 0) continue;
+      const item: LiveItem = { event, view, bytes: JSON.stringify(event.data).length };
       for (const feed of this.feeds) feed.push(item);
       for (const feed of this.feedsOfJob.get(event.streamId) ?? []) feed.push(item);
     }

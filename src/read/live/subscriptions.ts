@@ -11,7 +11,12 @@ import type { LiveLog } from './live-log.ts';
 
 const BACKFILL_PAGE = 500;
 
-type Source = Readonly<{ live: LiveLog; store: EventStore }>;
+type Source = Readonly<{
+  live: LiveLog;
+  store: EventStore;
+  /** The first position that can still be read; 0 for an empty log. */
+  oldestPosition: () => Promise<bigint>;
+}>;
 
 /**
  * The job as it is, then again after each of its events, none missed between the two; ends after a final one.
@@ -19,10 +24,10 @@ type Source = Readonly<{ live: LiveLog; store: EventStore }>;
  */
 export async function* followJob(
   { live, store }: Source,
-  jobId: string,
+  { id: jobId, progress }: Readonly<{ id: string; progress: boolean }>,
   signal: AbortSignal,
 ): AsyncGenerator<JobView> {
-  const feed = live.open({ jobId });
+  const feed = live.open({ jobId, progress });
   try {
     const found = await persistently(() => foldJob(store, jobId), signal);
     if (found === null) throw notFound(jobId);
@@ -35,12 +40,17 @@ export async function* followJob(
           ? await persistently(() => newer(store, view), signal)
           : viewsAfter(view, items);
       yield* views;
+      // Its progress is not part of the view.
+      if (views.length === 0 && hasProgressed(items)) yield view;
       view = views.at(-1) ?? view;
     }
   } finally {
     feed.close();
   }
 }
+
+const hasProgressed = (items: readonly LiveItem[] | 'missed'): boolean =>
+  items !== 'missed' && items.some(({ event }) => event === null);
 
 /** The job as it is now, if it has changed since. */
 async function newer(store: EventStore, view: JobView): Promise<readonly JobView[]> {
@@ -53,7 +63,7 @@ function viewsAfter(view: JobView, items: readonly LiveItem[]): readonly JobView
   const views: JobView[] = [];
   for (const { event } of items) {
     const before = views.at(-1) ?? view;
-    if (isFinal(before)) break;
+    if (event === null || isFinal(before)) continue;
     if (event.version > before.version && isJobEvent(event)) {
       views.push(evolveJobView(before, event));
     }
@@ -66,10 +76,10 @@ const isFinal = ({ finishedAt }: JobView): boolean => finishedAt !== null;
 /** Every job that `matches` lets through, after each of its events from now on. */
 export async function* followJobs(
   { live }: Source,
-  matches: (view: JobView) => boolean,
+  { matches, progress }: Readonly<{ matches: (view: JobView) => boolean; progress: boolean }>,
   signal: AbortSignal,
 ): AsyncGenerator<JobView> {
-  const feed = live.open({ views: true });
+  const feed = live.open({ views: true, progress });
   try {
     while (!signal.aborted) yield* viewsOf(await feed.take(signal)).filter(matches);
   } finally {
@@ -87,12 +97,13 @@ function viewsOf(items: readonly LiveItem[] | 'missed'): readonly JobView[] {
  * that is too slow is served from the log again until it has caught up, so it misses nothing either.
  */
 export async function* followLog(
-  { live, store }: Source,
+  { live, store, oldestPosition }: Source,
   range: Readonly<{ after: bigint | null; types: readonly string[] | null; jobId: string | null }>,
   signal: AbortSignal,
 ): AsyncGenerator<Recorded> {
   const feed = live.open(range);
   try {
+    if (range.after !== null) await persistently(() => assertKept(oldestPosition, range), signal);
     let last = range.after ?? (await persistently(() => store.head(), signal));
     let behind = range.after !== null;
     while (!signal.aborted) {
@@ -114,7 +125,7 @@ async function take(
   taken: Promise<readonly LiveItem[] | 'missed'>,
 ): Promise<readonly Recorded[] | 'missed'> {
   const items = await taken;
-  return items === 'missed' ? items : items.map(({ event }) => event);
+  return items === 'missed' ? items : items.flatMap(({ event }) => event ?? []);
 }
 
 /** The next page of what was missed; empty when the end of the log is reached. */
@@ -141,10 +152,23 @@ async function persistently<T>(read: () => Promise<T>, signal: AbortSignal): Pro
     try {
       return await read();
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (signal.aborted || error instanceof GraphQLError) throw error;
       await pause(backoffMs(failures), signal);
     }
   }
+}
+
+/** Throws `RESET_REQUIRED` for a place from which the log can no longer be read without a gap. */
+export async function assertKept(
+  oldestPosition: () => Promise<bigint>,
+  { after }: Readonly<{ after: bigint | null }>,
+): Promise<void> {
+  const oldest = await oldestPosition();
+  if (after === null || after + 1n >= oldest) return;
+  throw new GraphQLError(
+    `The log begins at position ${String(oldest)}: what came after ${String(after)} is no longer kept. Read what you need anew, and follow from there`,
+    { extensions: { code: 'RESET_REQUIRED', oldestPosition: String(oldest) } },
+  );
 }
 
 const notFound = (jobId: string): GraphQLError =>
