@@ -12,6 +12,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const OFFENCES: Readonly<Record<string, readonly [file: string, imports: string]>> = {
   'events-imports': ['src/events/bad.ts', '../platform/good.ts'],
   'sdk-imports': ['src/sdk/bad.ts', '../events/good.ts'],
+  'hosts-imports': ['src/hosts/bad.ts', '../platform/good.ts'],
   'platform-imports': ['src/platform/bad.ts', '../events/good.ts'],
   'event-store-imports': ['src/event-store/bad.ts', '../write/door.ts'],
   'messaging-imports': ['src/messaging/bad.ts', '../events/good.ts'],
