@@ -4,9 +4,10 @@ const JOB = `
   id workflow status concurrencyKey priority attempt maxAttempts requestedAt startedAt finishedAt updatedAt
   nextAttemptAt result supersededBy workerId correlationId version position
   trigger {
-    provider source deliveryId event action ref headSha baseSha sender
+    provider source deliveryId event action ref headSha baseSha sender paths morePaths
+    comment { text author command }
     repository { fullName url cloneUrl }
-    pullRequest { number title url headRepository baseBranch baseSha }
+    pullRequest { number title url headRepository baseBranch baseSha labels draft }
   }
   waitingFor { event key until approval { name approvers } }
   error { message name classification attempt at step }

@@ -3,6 +3,7 @@ export type { OnDisconnect, Retry } from './resumed.ts';
 export type { EventsOptions } from './streams.ts';
 export type {
   Approval,
+  Comment,
   ErrorClassification,
   Job,
   JobError,

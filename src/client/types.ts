@@ -48,6 +48,17 @@ export type PullRequest = Readonly<{
   headRepository: string | null;
   baseBranch: string | null;
   baseSha: string | null;
+  /** null where the host does not say. */
+  labels: readonly string[] | null;
+  /** null where the host does not say. */
+  draft: boolean | null;
+}>;
+
+export type Comment = Readonly<{
+  text: string;
+  author: string | null;
+  /** As `review` of `/review`, by somebody who may give commands. */
+  command: string | null;
 }>;
 
 /** What a webhook said, the same for every host. */
@@ -63,6 +74,10 @@ export type Trigger = Readonly<{
   headSha: string | null;
   baseSha: string | null;
   sender: string | null;
+  /** The files that a push changed; null where the host does not say. */
+  paths: readonly string[] | null;
+  morePaths: boolean | null;
+  comment: Comment | null;
 }>;
 
 export type Wait = Readonly<{
