@@ -64,6 +64,7 @@ async function resumeWaiting(
   const { event, key, payload } = signal.data;
   const resumed: string[] = [];
   for (const [jobId, events] of jobsOf(await store.readAll({ after: 0n, limit: 1_000_000 }))) {
+    if ((events[0]?.position ?? 0n) > signal.position) continue;
     const { phase } = events.reduce<JobState>((s, e) => job.evolve(s, e), job.initialState);
     if (phase.status !== 'paused') continue;
     const { wait } = phase;

@@ -5,7 +5,7 @@ import type { PayloadMatch } from '../../src/events/payload-match.ts';
 import { DecideJob, SendSignal } from '../../src/write/door.ts';
 import { JobDecisions } from '../../src/write/job/decide-job.ts';
 import { Rejected } from '../../src/write/rejected.ts';
-import { type FindWaiting, Signals } from '../../src/write/signal/send-signal.ts';
+import { Signals } from '../../src/write/signal/send-signal.ts';
 import { AT, cancel, complete, pause, requestJob, retry, start, wait } from '../support/jobs.ts';
 
 const setup = () => {
@@ -96,8 +96,12 @@ describe('a signal', () => {
   const setupWaiting = async (match: PayloadMatch = {}) => {
     const parts = setup();
     const on = [{ event: 'done', key: null, match }];
-    const waiting: FindWaiting = () => Promise.resolve([{ jobId: 'j', waitId: wait().id, on }]);
-    const signals = new Signals(parts.store, parts.jobs, waiting);
+    const signals = new Signals(parts.store, parts.jobs, async () => {
+      const [requested] = await parts.store.readStream('j', { limit: 1 });
+      const requestedPosition = requested?.position ?? 0n;
+      return [{ jobId: 'j', waitId: wait().id, on, requestedPosition }];
+    });
+    await signals.send(signal('early'));
     await parts.decide('j', requestJob());
     await parts.decide('j', start());
     return { ...parts, signals };
@@ -124,17 +128,23 @@ describe('a signal', () => {
     expect(await store.readStream(receipt.signalId)).toHaveLength(1);
   });
 
+  test('from before the job resumes nothing, though it is sent once more', async () => {
+    const { decide, signals } = await setupWaiting();
+    await decide('j', pause());
+    expect((await signals.send(signal('early'))).resumed).toEqual([]);
+  });
+
   test('is stored also when the job has moved on', async () => {
     const { signals } = await setupWaiting();
     const receipt = await signals.send(signal('s'));
-    expect(receipt).toMatchObject({ resumed: [], position: 3n });
+    expect(receipt).toMatchObject({ resumed: [], position: 4n });
   });
 
   test('that is sent twice is one signal', async () => {
     const { signals, store } = await setupWaiting();
     const first = await signals.send(signal('s'));
     expect(await signals.send(signal('s'))).toEqual(first);
-    expect(await store.head()).toBe(3n);
+    expect(await store.head()).toBe(4n);
   });
 
   test('may not take the id of something else', async () => {

@@ -11,7 +11,9 @@ import { Rejected } from '../rejected.ts';
 export type FindWaiting = (
   event: string,
   key: string | null,
-) => Promise<readonly Readonly<{ jobId: string; waitId: string; on: Wait['on'] }>[]>;
+) => Promise<
+  readonly Readonly<{ jobId: string; waitId: string; on: Wait['on']; requestedPosition: bigint }>[]
+>;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -35,7 +37,10 @@ export class Signals {
     const waiting = await this.findWaiting(event, key);
     const resumed = await Promise.all(
       waiting
-        .filter(({ on }) => isAwaited(on, signal))
+        // A signal that is sent once more may be older than the job.
+        .filter(
+          ({ on, requestedPosition }) => requestedPosition < position && isAwaited(on, signal),
+        )
         .map((job) => this.resume(job, { ...signal, id: signalId })),
     );
     return { signalId, position, resumed: resumed.filter((id) => id !== null) };
