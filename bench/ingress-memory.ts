@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Benchmark } from './benchmark.ts';
-import { load, residentMegabytes, startIngress, stop } from './ingress/processes.ts';
+import { load } from './ingress/processes.ts';
+import { residentMegabytes, startRole, stop } from './roles.ts';
 
 const SECRET = 'a-secret-of-the-benchmark';
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 20);
@@ -14,7 +15,7 @@ export const ingressMemoryBenchmark: Benchmark = {
   name: 'ingress-memory',
   async run({ createDatabase, rabbitmqUrl, progress }) {
     const folder = await mkdtemp(join(tmpdir(), 'jobledger-bench-'));
-    const ingress = await startIngress(folder, {
+    const ingress = await startRole('ingress', folder, {
       DATABASE_URL: await createDatabase(),
       RABBITMQ_URL: await rabbitmqUrl(),
       GITHUB_WEBHOOK_SECRET: SECRET,

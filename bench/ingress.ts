@@ -8,15 +8,8 @@ import { createLogger } from '../src/platform/logger.ts';
 import { sql } from '../src/platform/sql.ts';
 import { type Benchmark, type Measured, median } from './benchmark.ts';
 import type { LoadOrder, LoadResult } from './ingress/load.ts';
-import {
-  type Target,
-  cpuSeconds,
-  load,
-  residentMegabytes,
-  startIngress,
-  startPeer,
-  stop,
-} from './ingress/processes.ts';
+import { load, startPeer } from './ingress/processes.ts';
+import { type Target, cpuSeconds, residentMegabytes, startRole, stop } from './roles.ts';
 
 const SECRET = 'a-secret-of-the-benchmark';
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
@@ -44,7 +37,7 @@ export const ingressBenchmark: Benchmark = {
       GITHUB_WEBHOOK_SECRET: SECRET,
     };
     await database.query(sql`create table bench_peer (id uuid primary key, body text not null)`);
-    const ingress = await startIngress(folder, env);
+    const ingress = await startRole('ingress', folder, env);
     try {
       const idle = await atRest(ingress, database);
       const speed = await compare(ingress, { database, databaseUrl, progress });

@@ -10,6 +10,7 @@ import {
   startPrivateRabbitmq,
 } from '../test/support/private-servers.ts';
 import { postgresPrograms } from '../test/support/programs.ts';
+import { apiBenchmark } from './api.ts';
 import { appendBenchmark } from './append.ts';
 import type { Benchmark, Context, Measured } from './benchmark.ts';
 import { dispatchBenchmark } from './dispatch.ts';
@@ -32,6 +33,7 @@ const BENCHMARKS: readonly Benchmark[] = [
     name: 'projections',
     run: async ({ createDatabase }) => benchProjections({ databaseUrl: await createDatabase() }),
   },
+  apiBenchmark,
   {
     name: 'messaging',
     run: async ({ rabbitmqUrl }) => benchMessaging({ rabbitmqUrl: await rabbitmqUrl() }),
