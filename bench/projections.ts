@@ -21,7 +21,7 @@ const OPEN_JOBS = 200;
  */
 export async function benchProjections({
   databaseUrl,
-  events = 200_000,
+  events = 1_000_000,
 }: Readonly<{ databaseUrl: string; events?: number }>): Promise<readonly Measured[]> {
   const logger = createLogger('warn', 'bench');
   const database = new Database(databaseUrl, { max: 6, applicationName: 'bench', logger });
@@ -34,6 +34,7 @@ export async function benchProjections({
       new LiveProjections({ database, store, logger, projections: PROJECTIONS }),
     );
     const results = await rebuild({ names: [], database, store });
+    const memory = process.resourceUsage().maxRSS / 1_024;
     const lags = await measureLag({ database, databaseUrl, store, hints, logger });
     return [
       { what: 'live, catching up by pages of 1,000', value: live, unit: 'events/s' },
@@ -42,6 +43,7 @@ export async function benchProjections({
         value: eventsPerSecond,
         unit: 'events/s',
       })),
+      { what: 'memory of the process at most, server apart', value: memory, unit: 'MB' },
       ...lags,
     ];
   } finally {

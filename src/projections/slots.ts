@@ -8,7 +8,7 @@ import type { Reader } from './reader.ts';
 export type Slot = Readonly<{ index: number; of: number }>;
 
 /** The name of a slot's checkpoint in `log.followers`: there while the generation is filled, gone when it is full. */
-export const slotName = (follower: string, { index, of }: Slot): string =>
+const slotName = (follower: string, { index, of }: Slot): string =>
   `${follower}/${String(index)}of${String(of)}`;
 
 export function slotNames(follower: string, of: number): readonly string[] {
@@ -21,7 +21,7 @@ export function parseSlotName(name: string): Slot {
 }
 
 /** All events of a stream are in the same slot, for as long as there are slots. FNV-1a. */
-export function slotOf(streamId: string, of: number): number {
+function slotOf(streamId: string, of: number): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < streamId.length; at++) {
     hash = Math.imul(hash ^ streamId.charCodeAt(at), 0x01000193);
