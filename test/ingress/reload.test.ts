@@ -116,28 +116,31 @@ test('what is no JSON is a mistake too', async () => {
 });
 
 // Elsewhere nothing tells from outside whether a process heeds a signal yet.
-test.skipIf(process.platform !== 'linux')('SIGHUP while it begins is heeded when it can be', async () => {
-  await configure([ours('first')]);
-  const early = new Role('ingress', {
-    cwd,
-    env: {
-      DATABASE_URL: database.url,
-      WEBHOOK_SOURCES: join(cwd, 'sources.json'),
-      INGRESS_PORT: '0',
-      DATA_DIR: join(cwd, 'data'),
-    },
-  });
-  // From before its first line of code it would end by it, so only from when it heeds it.
-  await eventually(async () => {
-    const status = await readFile(`/proc/${String(early.pid)}/status`, 'utf8');
-    const [, caught = '0'] = /SigCgt:\s*([0-9a-f]+)/.exec(status) ?? [];
-    expect(BigInt(`0x${caught}`) & 1n).toBe(1n);
-  });
-  early.kill('SIGHUP');
+test.skipIf(process.platform !== 'linux')(
+  'SIGHUP while it begins is heeded when it can be',
+  async () => {
+    await configure([ours('first')]);
+    const early = new Role('ingress', {
+      cwd,
+      env: {
+        DATABASE_URL: database.url,
+        WEBHOOK_SOURCES: join(cwd, 'sources.json'),
+        INGRESS_PORT: '0',
+        DATA_DIR: join(cwd, 'data'),
+      },
+    });
+    // From before its first line of code it would end by it, so only from when it heeds it.
+    await eventually(async () => {
+      const status = await readFile(`/proc/${String(early.pid)}/status`, 'utf8');
+      const [, caught = '0'] = /SigCgt:\s*([0-9a-f]+)/.exec(status) ?? [];
+      expect(BigInt(`0x${caught}`) & 1n).toBe(1n);
+    });
+    early.kill('SIGHUP');
 
-  await early.logged(READ);
-  expect(await early.stop()).toBe(0);
-});
+    await early.logged(READ);
+    expect(await early.stop()).toBe(0);
+  },
+);
 
 test('no request is lost while sources are read again and again', async () => {
   const sending = new AbortController();
