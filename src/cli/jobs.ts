@@ -168,7 +168,8 @@ function watch(): Command {
         const running = live.run(stop.signal, await store.head());
         try {
           if ((await foldJob(store, id)) === null) throw notFound(id);
-          for await (const view of followJob({ live, store }, id, stop.signal)) {
+          const followed = followJob({ live, store }, { id, progress: false }, stop.signal);
+          for await (const view of followed) {
             if (json) printJsonLine(toApiJobWithSteps(view));
             else
               print(

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../platform/production.ts';
 import { Command, CommanderError } from 'commander';
 
 import { ConfigError } from '../platform/config.ts';

@@ -8,9 +8,12 @@ export type ApiJob = ReturnType<typeof toApiJob>;
 // The answer's shape is the schema's; spelling it out a second time would only be able to be wrong.
 // oxlint-disable-next-line typescript/explicit-module-boundary-types
 export function toApiJob(view: JobView) {
+  // What a view has not comes first: fields that are added behind so many cost fifteen times as much.
   return {
-    ...view,
     __typename: 'Job' as const,
+    /** Whether it shows the job as it was at another time than now. */
+    isPast: undefined as boolean | undefined,
+    ...view,
     trigger: toApiTrigger(view.trigger),
     error:
       view.error === null
@@ -18,8 +21,6 @@ export function toApiJob(view: JobView) {
         : { ...view.error, classification: toEnum(view.error.classification) },
     /** undefined: they are in their own read model, and are fetched when asked for. */
     steps: undefined as readonly ApiStep[] | undefined,
-    /** Whether it shows the job as it was at another time than now. */
-    isPast: undefined as boolean | undefined,
   };
 }
 

@@ -38,6 +38,13 @@ describe('GraphQL over HTTP', () => {
     expect(text).toContain('jobUpdated(id: ID!): Job!');
   });
 
+  test('answers are not to be stored', async () => {
+    for (const query of ['{ __typename }', '{ none }']) {
+      const response = await post({ query });
+      expect(response.headers.get('cache-control')).toBe('no-store');
+    }
+  });
+
   test('a body over 1 MiB is refused', async () => {
     const response = await post({ query: `{ __typename } #${'x'.repeat(1024 * 1024)}` });
     expect(response.status).toBe(413);

@@ -1,7 +1,7 @@
 import { buildSchema, getIntrospectionQuery, parse } from 'graphql';
 import { expect, test } from 'vitest';
 
-import { checkLimits, checkOperation } from '../../src/read/graphql/limits.ts';
+import { checkLimits, validDocument } from '../../src/read/graphql/limits.ts';
 
 const schema = buildSchema(`
   type Query { node: Node  page(first: Int = 20): [Node!]! }
@@ -26,10 +26,10 @@ test('fragments count where they are spread', () => {
 });
 
 test('fragments that spread each other are refused by validation, and end no process', () => {
-  const document = parse(
-    '{ node { ...a } } fragment a on Node { ...b } fragment b on Node { ...a }',
-  );
-  expect(checkOperation({ schema, document })).not.toEqual([]);
+  const text = '{ node { ...a } } fragment a on Node { ...b } fragment b on Node { ...a }';
+  expect(validDocument(schema, text)).toMatchObject([
+    { message: expect.stringContaining('itself') },
+  ]);
 });
 
 test('pages multiply, also those from variables and defaults', () => {
@@ -39,6 +39,25 @@ test('pages multiply, also those from variables and defaults', () => {
   expect(codes(pages('100'))).toEqual(['COST_LIMIT']);
   expect(codes(pages('$n'), { n: 100 })).toEqual(['COST_LIMIT']);
   expect(codes('{ page { page(last: 1000) { id } } }')).toEqual(['COST_LIMIT']);
+});
+
+test('what has passed once does not pass with other variables', () => {
+  const document = parse(
+    'query q($n: Int) { page(first: $n) { page(first: $n) { id next { id } } } }',
+  );
+  const codesWith = (n: number) =>
+    checkLimits({ schema, document, variables: { n } }).map(({ extensions }) => extensions['code']);
+  expect(codesWith(10)).toEqual([]);
+  expect(codesWith(100)).toEqual(['COST_LIMIT']);
+  expect(codesWith(10)).toEqual([]);
+});
+
+test('a valid document is parsed once, one that is not is refused each time', () => {
+  expect(validDocument(schema, deep(2))).toBe(validDocument(schema, deep(2)));
+  const other = buildSchema('type Query { page: Int }');
+  expect(validDocument(other, deep(2))).toHaveLength(1);
+  expect(validDocument(other, deep(2))).toHaveLength(1);
+  expect(() => validDocument(schema, '{')).toThrow('Syntax Error');
 });
 
 test('introspection is exempt', () => {

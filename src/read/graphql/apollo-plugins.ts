@@ -19,6 +19,20 @@ export const limitsPlugin: ApolloServerPlugin = {
 };
 
 /**
+ * Says that answers are not to be stored. Apollo's own plugin, in whose place this is, works that out anew at every
+ * field of every answer.
+ */
+export const noStorePlugin: ApolloServerPlugin = {
+  requestDidStart: () =>
+    Promise.resolve({
+      willSendResponse: ({ response }) => {
+        response.http.headers.set('cache-control', 'no-store');
+        return Promise.resolve();
+      },
+    }),
+};
+
+/**
  * A client that asked for `application/json` gets 200 for a request that GraphQL refused, as GraphQL over HTTP says
  * of that legacy type; Apollo answers 400.
  */

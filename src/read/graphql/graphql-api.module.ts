@@ -1,3 +1,4 @@
+import { ApolloServerPluginCacheControlDisabled } from '@apollo/server/plugin/disabled';
 import { type ApolloDriverConfig, ApolloDriver } from '@nestjs/apollo';
 import type { DynamicModule } from '@nestjs/common';
 import { GraphQLModule } from '@nestjs/graphql';
@@ -8,7 +9,7 @@ import type { Access } from '../../platform/access.ts';
 import type { Queryable } from '../../platform/database.ts';
 import type { Logger } from '../../platform/logger.ts';
 import { DateTime, JsonScalar, Position } from '../scalars.ts';
-import { legacyStatusPlugin, limitsPlugin } from './apollo-plugins.ts';
+import { legacyStatusPlugin, limitsPlugin, noStorePlugin } from './apollo-plugins.ts';
 import { type ApiContext, apiContext, refused } from './context.ts';
 import { maskedError } from './faults.ts';
 import { MAX_TOKENS } from './limits.ts';
@@ -35,7 +36,12 @@ export function graphqlOverHttp({
       if (typeof viewer === 'string') throw refused(viewer);
       return apiContext(database, viewer);
     },
-    plugins: [limitsPlugin, legacyStatusPlugin],
+    plugins: [
+      limitsPlugin,
+      legacyStatusPlugin,
+      noStorePlugin,
+      ApolloServerPluginCacheControlDisabled(),
+    ],
     parseOptions: { maxLexicalTokens: MAX_TOKENS },
     maxRecursiveSelections: true,
     introspection: true,

@@ -5,6 +5,7 @@ import {
   type GraphQLSchema,
   Kind,
   type SelectionSetNode,
+  parse,
   specifiedRules,
   validate,
 } from 'graphql';
@@ -23,14 +24,48 @@ type Operation = Readonly<{
   variables?: Readonly<Record<string, unknown>> | null | undefined;
 }>;
 
-/** Everything that is wrong with an operation before it runs: the specification's rules, then our limits. */
-export function checkOperation(operation: Operation): readonly GraphQLError[] {
-  const errors = validate(operation.schema, operation.document, specifiedRules);
-  return errors.length > 0 ? errors : checkLimits(operation);
+/** Documents that are valid, by their text: thousands of subscribers send the same few. */
+const validDocuments = new WeakMap<GraphQLSchema, Map<string, DocumentNode>>();
+const MOST_DOCUMENTS = 200;
+const MOST_TEXT = 10_000;
+
+/** The document of a text that follows the specification's rules; throws, or gives the errors, of another one. */
+export function validDocument(
+  schema: GraphQLSchema,
+  text: string,
+): DocumentNode | readonly GraphQLError[] {
+  const known = validDocuments.get(schema) ?? new Map<string, DocumentNode>();
+  const found = known.get(text);
+  if (found) return found;
+  const document = parse(text, { maxLexicalTokens: MAX_TOKENS });
+  const errors = validate(schema, document, specifiedRules);
+  if (errors.length > 0) return errors;
+  if (text.length <= MOST_TEXT) {
+    validDocuments.set(schema, known.set(text, document));
+    const [oldest] = known.keys();
+    if (known.size > MOST_DOCUMENTS && oldest !== undefined) known.delete(oldest);
+  }
+  return document;
 }
 
+/** What has passed, by the operation's name and variables, of documents that are kept parsed. */
+const passed = new WeakMap<DocumentNode, Set<string>>();
+const MOST_PASSED = 100;
+const MOST_VARIABLES = 1_000;
+
 /** Our limits alone, for a server that has checked the specification's rules itself. */
-export function checkLimits({
+export function checkLimits(operation: Operation): readonly GraphQLError[] {
+  const { document, operationName = null, variables = null } = operation;
+  const known = passed.get(document) ?? new Set();
+  const key = JSON.stringify([operationName, variables]);
+  if (known.has(key)) return [];
+  const errors = overLimits(operation);
+  const isKept = errors.length === 0 && known.size < MOST_PASSED && key.length <= MOST_VARIABLES;
+  if (isKept) passed.set(document, known.add(key));
+  return errors;
+}
+
+function overLimits({
   schema,
   document,
   operationName,

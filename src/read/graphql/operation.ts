@@ -1,9 +1,9 @@
-import { type ExecutionArgs, GraphQLError, type GraphQLSchema, parse } from 'graphql';
+import { type ExecutionArgs, GraphQLError, type GraphQLSchema } from 'graphql';
 
 import type { Access } from '../../platform/access.ts';
 import type { Queryable } from '../../platform/database.ts';
 import { type ApiContext, apiContext, refused } from './context.ts';
-import { checkOperation, MAX_TOKENS } from './limits.ts';
+import { checkLimits, validDocument } from './limits.ts';
 
 /** What the live transports need to serve the schema. */
 export type LiveApi = Readonly<{ schema: GraphQLSchema; access: Access; database: Queryable }>;
@@ -31,8 +31,9 @@ export function prepare(
   // Both transports have checked that variables are an object, if they are there.
   const variableValues = (payload.variables ?? {}) as Record<string, unknown>;
   try {
-    const document = parse(String(payload.query), { maxLexicalTokens: MAX_TOKENS });
-    const errors = checkOperation({ schema, document, operationName, variables: variableValues });
+    const document = validDocument(schema, String(payload.query));
+    if (!('kind' in document)) return document;
+    const errors = checkLimits({ schema, document, operationName, variables: variableValues });
     if (errors.length > 0) return errors;
     const contextValue = { ...apiContext(database, viewer) };
     return {

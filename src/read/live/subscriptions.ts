@@ -23,7 +23,7 @@ type Source = Readonly<{
  * A subscriber that is too slow is given the job as it is then.
  */
 export async function* followJob(
-  { live, store }: Source,
+  { live, store }: Omit<Source, 'oldestPosition'>,
   { id: jobId, progress }: Readonly<{ id: string; progress: boolean }>,
   signal: AbortSignal,
 ): AsyncGenerator<JobView> {
