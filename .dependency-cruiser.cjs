@@ -73,7 +73,10 @@ module.exports = {
       from: { path: '^src/(?!write/|testing/|cli/|processes/)' },
       to: {
         path: '^src/write/',
-        pathNot: [String.raw`/(door|commands|rejected|prompt-hints)\.ts$`, String.raw`write\.module\.ts$`],
+        pathNot: [
+          String.raw`/(door|commands|rejected|prompt-hints)\.ts$`,
+          String.raw`write\.module\.ts$`,
+        ],
       },
     },
     {

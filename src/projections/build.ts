@@ -9,7 +9,8 @@ import {
   readGenerations,
 } from './generations.ts';
 import type { Projection } from './projection.ts';
-import { type Reader, claim } from './reader.ts';
+import type { Reader } from './reader.ts';
+import { claim } from './claim.ts';
 import type { RebuildOptions } from './rebuild-options.ts';
 import { ProgressMeter } from './rebuild-progress.ts';
 

@@ -4,10 +4,12 @@ import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { PROJECTIONS } from './catalog.ts';
 import { resumeProjection } from './control.ts';
-import { ProjectionFault, foldInto } from './page.ts';
+import { ProjectionFault } from './projection-fault.ts';
+import { foldInto } from './page.ts';
 import { type PoisonedEvent, keepPoison, listPoison, reasonOf } from './poison.ts';
 import type { Projection } from './projection.ts';
-import { type Reader, claimIn } from './reader.ts';
+import type { Reader } from './reader.ts';
+import { claimIn } from './claim.ts';
 
 export type DrainOptions = Readonly<{
   database: Database;

@@ -6,10 +6,12 @@ import type { Database } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { isKnown } from './catalog.ts';
 import { type Generation, readGenerations } from './generations.ts';
-import { ProjectionFault, projectPage } from './page.ts';
+import { ProjectionFault } from './projection-fault.ts';
+import { projectPage } from './page.ts';
 import type { Projection } from './projection.ts';
 import { recordPoison } from './poison.ts';
-import { type Leader, LeadershipLost, type Reader, claim, groupByPosition } from './reader.ts';
+import { type Leader, LeadershipLost, claim } from './claim.ts';
+import { type Reader, groupByPosition } from './reader.ts';
 
 export type LiveOptions = Readonly<{
   database: Database;

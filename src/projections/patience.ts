@@ -4,7 +4,8 @@ import type { Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { type Build, resume } from './build.ts';
 import { UnknownEvent } from './catch-up.ts';
-import { ProjectionFault, isRefusal } from './page.ts';
+import { ProjectionFault } from './projection-fault.ts';
+import { isRefusal } from './page.ts';
 import type { RebuildOptions } from './rebuild-options.ts';
 
 /** Nothing that waiting would mend. */

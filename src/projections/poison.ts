@@ -1,8 +1,8 @@
 import type { Recorded } from '../events/event.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
-import type { ProjectionFault } from './page.ts';
-import type { Reader } from './reader.ts';
+import type { ProjectionFault } from './projection-fault.ts';
+import type { LeftOut, Reader } from './reader.ts';
 
 /** `STOPPED`: the projection stands before it. `SET_ASIDE`: it and all after it of its stream wait. */
 export type PoisonState = 'STOPPED' | 'SET_ASIDE' | 'SKIPPED';
@@ -34,9 +34,6 @@ const toPoisoned = ({ position, ...rest }: PoisonRow): PoisonedEvent => ({
   ...rest,
   position: BigInt(position),
 });
-
-/** What a reader leaves out of its pages: streams that wait, and events that are passed over for good. */
-export type LeftOut = Readonly<{ streams: ReadonlySet<string>; positions: ReadonlySet<bigint> }>;
 
 export const NOTHING_LEFT_OUT: LeftOut = { streams: new Set(), positions: new Set() };
 

@@ -1,7 +1,7 @@
 import { candidateName } from '../event-store/leadership.ts';
 import { applicationName, type Queryable } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
-import type { Leader } from './reader.ts';
+import type { Leader } from './claim.ts';
 
 /** The name of the lock and the epoch of whoever keeps a projection. */
 export const projectorName = (projection: string): string => `projections:${projection}`;

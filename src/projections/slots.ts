@@ -2,10 +2,7 @@ import type { Recorded } from '../events/event.ts';
 import type { Database } from '../platform/database.ts';
 import { sql } from '../platform/sql.ts';
 import { CheckpointLost, moveCheckpoint } from '../event-store/checkpoint.ts';
-import type { Reader } from './reader.ts';
-
-/** One of the equal shares of all streams, in which several connections fill one generation at once. */
-export type Slot = Readonly<{ index: number; of: number }>;
+import type { Reader, Slot } from './reader.ts';
 
 /** The name of a slot's checkpoint in `log.followers`: there while the generation is filled, gone when it is full. */
 const slotName = (follower: string, { index, of }: Slot): string =>

@@ -13,7 +13,7 @@ import {
 import { retryPoison, skipPoison } from '../../src/projections/drain-poison.ts';
 import { listPoison } from '../../src/projections/poison.ts';
 import type { Projection } from '../../src/projections/projection.ts';
-import { type Leader, claim } from '../../src/projections/reader.ts';
+import { type Leader, claim } from '../../src/projections/claim.ts';
 import { rebuild } from '../../src/projections/rebuild.ts';
 import { projectorName } from '../../src/projections/shares.ts';
 import * as a from '../support/jobs.ts';

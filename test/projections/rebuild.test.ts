@@ -9,7 +9,7 @@ import { PROJECTIONS } from '../../src/projections/catalog.ts';
 import { cancelRebuild, listProjections, pauseProjection } from '../../src/projections/control.ts';
 import { cutOver } from '../../src/projections/cut-over.ts';
 import { createGeneration } from '../../src/projections/generations.ts';
-import { claim } from '../../src/projections/reader.ts';
+import { claim } from '../../src/projections/claim.ts';
 import { rebuild, rollback } from '../../src/projections/rebuild.ts';
 import type { RebuildOptions } from '../../src/projections/rebuild-options.ts';
 import type { RebuildProgress } from '../../src/projections/rebuild-progress.ts';
