@@ -16,7 +16,8 @@ export type HttpLimits = Readonly<{
 const MAX_HEADER_BYTES = 16_384;
 /** Git hosts send some twenty. */
 const MAX_HEADERS = 128;
-const SOURCE_PATH = /^\/webhooks\/([^/?#]+)$/;
+/** Proxies may send the whole URL. */
+const SOURCE_PATH = /^(?:https?:\/\/[^/?#]+)?\/webhooks\/([^/?#]+)$/;
 
 /** Takes a webhook for a source of this name, and answers it. */
 export type TakeWebhook = (

@@ -149,7 +149,6 @@ function pullRequestFact(
 ): Fact {
   const { event, action, it, actor } = from;
   const baseSha = sha(at(it, 'lastMergeTargetCommit', 'commitId'), 'The base of the pull request');
-  const fork = at(it, 'forkSource', 'repository') ?? at(it, 'repository');
   return {
     event,
     action,
@@ -158,7 +157,7 @@ function pullRequestFact(
       number: pullRequestNumber(at(it, 'pullRequestId')),
       title: title(at(it, 'title')),
       url: webUrl(at(it, '_links', 'web', 'href')),
-      headRepository: nameOf(fork),
+      headRepository: headRepository(it),
       baseBranch: branch(at(it, 'targetRefName'), 'The target branch'),
       baseSha,
       ...labelsAndDraft(at(it, 'labels'), (label) => at(label, 'name'), at(it, 'isDraft')),
@@ -168,6 +167,14 @@ function pullRequestFact(
     baseSha,
     sender: login(at(actor, 'uniqueName')),
   };
+}
+
+/** null when the fork was deleted. */
+function headRepository(it: unknown): string | null {
+  const fork = at(it, 'forkSource') ?? null;
+  if (fork === null) return nameOf(at(it, 'repository'));
+  const repositoryOfFork = at(fork, 'repository') ?? null;
+  return repositoryOfFork === null ? null : nameOf(repositoryOfFork);
 }
 
 const branch = (value: unknown, what: string): string | null => fullRef(value, what)?.name ?? null;

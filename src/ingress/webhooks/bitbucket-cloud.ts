@@ -16,6 +16,7 @@ import {
   fullName,
   labelsAndDraft,
   login,
+  optionalRefName,
   pullRequestNumber,
   refName,
   shortSha,
@@ -74,17 +75,17 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
   'pullrequest:comment_reopened': commentEvent('reopened'),
 };
 
-/** The body does not name its event, but a pull request says how it stands. */
+const STATES = ['OPEN', 'DRAFT', 'MERGED', 'DECLINED', 'SUPERSEDED'];
+
+/** The body does not name its event, but a pull request says how it stands, in words that may become more. */
 function pullRequestEvent(action: string, states: readonly string[] | null): EventKind {
   return {
     has: OF_PULL_REQUEST,
     hasNot: ['push', 'comment', 'approval', 'changes_request'],
     read(payload) {
-      const state = at(payload, 'pullrequest', 'state');
-      if (states !== null && typeof state === 'string' && !states.includes(state)) {
-        throw new Malformed(
-          `The header says ${action} but the pull request is ${state.slice(0, 20)}`,
-        );
+      const state = STATES.find((each) => each === at(payload, 'pullrequest', 'state'));
+      if (state !== undefined && states?.includes(state) === false) {
+        throw new Malformed(`The header says ${action} but the pull request is ${state}`);
       }
       return oneFact(pullRequestFact('pull_request', action, payload));
     },
@@ -190,6 +191,13 @@ function issueComment(payload: Payload): Reading {
   return oneFact(fact({ event: 'issue_comment', action: 'created', ...about }));
 }
 
+/** Old versions have it only at the end of a link. */
+function commitOfStatus(status: unknown): unknown {
+  const link = at(status, 'links', 'commit', 'href');
+  const [, linked] = (typeof link === 'string' && /\/commit\/([0-9a-f]{7,64})$/.exec(link)) || [];
+  return at(status, 'commit', 'hash') ?? linked;
+}
+
 function commitStatus(): EventKind {
   return {
     has: ['commit_status', 'repository'],
@@ -200,7 +208,8 @@ function commitStatus(): EventKind {
           event: 'pipeline',
           action: actionName(at(payload, 'commit_status', 'state')).toLowerCase(),
           repository: repositoryOf(payload),
-          headSha: shortSha(at(payload, 'commit_status', 'commit', 'hash'), 'The commit'),
+          ref: optionalRefName(at(payload, 'commit_status', 'refname'), 'The branch'),
+          headSha: shortSha(commitOfStatus(at(payload, 'commit_status')), 'The commit'),
           sender: sender(payload),
         }),
       ),

@@ -60,10 +60,15 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
     hasNot: ['repository', 'pullRequest'],
     read: () => oneFact(fact({ event: 'ping', action: 'ping', repository: null })),
   },
-  'repo:refs_changed': { has: ['changes', 'repository'], hasNot: ['mirrorServer'], read: push },
+  'repo:refs_changed': {
+    has: ['repository'],
+    hasNot: ['mirrorServer', 'pullRequest', 'comment'],
+    read: push,
+  },
   'mirror:repo_synchronized': {
-    has: ['changes', 'repository', 'mirrorServer'],
-    hasNot: [],
+    // Of more refs than it lists, it lists none.
+    has: ['repository', 'mirrorServer'],
+    hasNot: ['pullRequest', 'comment'],
     read: (payload) => ({
       ...push(payload),
       withheld: 'A mirror repeats a push that the repository itself has sent',
@@ -129,7 +134,9 @@ function commitComment(action: string): EventKind {
   };
 }
 
-const sender = (payload: Payload): string | null => login(at(payload, 'actor', 'name'));
+/** `username` is what servers before version 5.4 say. */
+const sender = (payload: Payload): string | null =>
+  login(at(payload, 'actor', 'name')) ?? login(at(payload, 'actor', 'username'));
 
 function nameOf(it: unknown): string {
   const key = at(it, 'project', 'key');

@@ -6,6 +6,8 @@ const FORMATS: Readonly<Record<string, BodyFormat>> = {
   'application/x-www-form-urlencoded': 'form',
 };
 
+const UTF_8 = /^charset\s*=\s*("?)utf-?8\1$/;
+
 /** How to read the body, from its headers. Refuses what the host never sends: other types, charsets and any coding. */
 export function bodyFormat(headers: Headers, allowed: readonly BodyFormat[]): BodyFormat {
   assertNotCoded(headers);
@@ -16,7 +18,7 @@ export function bodyFormat(headers: Headers, allowed: readonly BodyFormat[]): Bo
   if (format === undefined || !allowed.includes(format)) {
     throw new Refused('unsupported-content', `Send the payload as ${typesOf(allowed)}`);
   }
-  if (parameters.some((each) => each.startsWith('charset=') && !/^charset="?utf-8"?$/.test(each))) {
+  if (parameters.some((each) => /^charset\s*=/.test(each) && !UTF_8.test(each))) {
     throw new Refused('unsupported-content', 'Send the payload in UTF-8');
   }
   return format;

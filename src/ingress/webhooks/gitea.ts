@@ -80,7 +80,13 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
   },
   pull_request_approved: review('approved'),
   pull_request_rejected: review('rejected'),
-  pull_request_comment: review('commented'),
+  pull_request_comment: {
+    has: ['action'],
+    hasNot: ['after'],
+    // Old versions say so of a comment outside of a review too.
+    read: (payload) =>
+      has(payload, 'comment') ? issueComment(payload) : readReview(payload, 'commented'),
+  },
   issue_comment: { has: ['action', 'comment', 'issue'], hasNot: [], read: issueComment },
 };
 
@@ -103,14 +109,16 @@ function pullRequest(payload: Payload): Reading {
 function review(action: string): EventKind {
   return {
     has: ['action', 'pull_request', 'review'],
-    hasNot: [],
-    read(payload) {
-      // Other events of pull requests have the field too, with nothing in it.
-      if (!has(payload, 'review'))
-        throw new Malformed('The header names a review but the body has none');
-      return oneFact({ ...pullRequestFact('pull_request_review', payload), action });
-    },
+    hasNot: ['comment'],
+    read: (payload) => readReview(payload, action),
   };
+}
+
+function readReview(payload: Payload, action: string): Reading {
+  // Other events of pull requests have the field too, with nothing in it.
+  if (!has(payload, 'review') || !has(payload, 'pull_request'))
+    throw new Malformed('The header names a review but the body has none');
+  return oneFact({ ...pullRequestFact('pull_request_review', payload), action });
 }
 
 const SECRET_FIELD = /"secret"(\s*:\s*)"(?:[^"\\]|\\.){1,4096}"/g;

@@ -111,7 +111,8 @@ const headRepository = (value: unknown): string | null =>
   value === undefined || value === null ? null : fullName(value);
 
 export function assertOneNumber(payload: Payload, { pullRequest }: Fact): void {
-  if (at(payload, 'number') === pullRequest?.number) return;
+  const number = at(payload, 'number');
+  if (number === undefined || number === pullRequest?.number) return;
   throw new Unmappable('The payload gives two different numbers of the pull request');
 }
 

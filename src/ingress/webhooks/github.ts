@@ -32,6 +32,9 @@ export const github: WebhookProvider = {
   read: (event, payload) => readAs(EVENTS, event, payload),
 };
 
+/** Events of deployments say what ran them. */
+const OF_DEPLOYMENTS = ['deployment', 'deployment_status'];
+
 const EVENTS: Readonly<Record<string, EventKind>> = {
   ping: { has: ['zen', 'hook_id'], hasNot: [], read: ping },
   push: {
@@ -82,12 +85,12 @@ const EVENTS: Readonly<Record<string, EventKind>> = {
   },
   check_run: {
     has: ['action', 'check_run'],
-    hasNot: [],
+    hasNot: OF_DEPLOYMENTS,
     read: (payload) => commit('check', payload, 'check_run', ['check_suite', 'head_branch']),
   },
   workflow_run: {
     has: ['action', 'workflow_run'],
-    hasNot: [],
+    hasNot: OF_DEPLOYMENTS,
     read: (payload) => commit('pipeline', payload, 'workflow_run', ['head_branch']),
   },
   merge_group: { has: ['action', 'merge_group'], hasNot: ['pull_request'], read: mergeGroup },

@@ -48,6 +48,8 @@ const KINDS: Readonly<Record<string, string>> = {
   'Confidential Note Hook': 'note',
   'Pipeline Hook': 'pipeline',
   'Job Hook': 'build',
+  // Before version 9.3.
+  'Build Hook': 'build',
 };
 
 const READERS: Readonly<Record<string, (payload: Payload) => Reading>> = {
@@ -96,12 +98,29 @@ const kindNamedBy = (event: string): string | null =>
 const sender = (payload: Payload): string | null =>
   login(at(payload, 'user', 'username')) ?? login(at(payload, 'user_username'));
 
+/** Old versions have no `project`; the target of a merge request has the same fields. */
 function repository(payload: Payload): Repository {
-  const project = at(payload, 'project');
+  const project = [
+    at(payload, 'project'),
+    at(payload, 'object_attributes', 'target'),
+    at(payload, 'merge_request', 'target'),
+  ].find((each) => at(each, 'path_with_namespace') !== undefined);
+  if (project === undefined) return oldRepository(payload);
   return {
     fullName: fullName(at(project, 'path_with_namespace')),
     url: webUrl(at(project, 'web_url')),
     cloneUrl: cloneUrl(at(project, 'git_http_url') ?? at(project, 'http_url')),
+  };
+}
+
+/** Its name is only in its address; `name` and `project_name` are for people. */
+function oldRepository(payload: Payload): Repository {
+  const url = webUrl(at(payload, 'repository', 'homepage'));
+  const named = url === null ? at(payload, 'project_name') : new URL(url).pathname.slice(1);
+  return {
+    fullName: fullName(named),
+    url,
+    cloneUrl: cloneUrl(at(payload, 'repository', 'git_http_url')),
   };
 }
 
@@ -235,20 +254,12 @@ function pipeline(payload: Payload): Reading {
   );
 }
 
-/** Old versions have no `project` here, and their `project_name` is for people. */
 function job(payload: Payload): Reading {
-  const home = webUrl(at(payload, 'repository', 'homepage'));
-  const old = {
-    fullName: home === null ? at(payload, 'project_name') : new URL(home).pathname.slice(1),
-    url: home,
-    cloneUrl: cloneUrl(at(payload, 'repository', 'git_http_url')),
-  };
-  const hasProject = at(payload, 'project', 'path_with_namespace') !== undefined;
   return oneFact(
     fact({
       event: 'pipeline',
       action: actionName(at(payload, 'build_status')),
-      repository: hasProject ? repository(payload) : { ...old, fullName: fullName(old.fullName) },
+      repository: repository(payload),
       ref: optionalRefName(at(payload, 'ref'), 'The branch or tag'),
       headSha: sha(at(payload, 'sha'), 'The commit'),
       sender: sender(payload),

@@ -34,7 +34,7 @@ export function readAs(
 export function identifyBy(eventHeader: string, idHeader: string): (headers: Headers) => Identity {
   return (headers) => {
     const event = headers[eventHeader] ?? '';
-    if (!/^[a-z][a-z0-9_:]{0,63}$/.test(event)) {
+    if (!/^[a-z][\w:.-]{0,63}$/i.test(event)) {
       throw new Malformed(`The header ${eventHeader} must name one event`);
     }
     return { event, deliveryId: headers[idHeader] ?? null };

@@ -135,7 +135,7 @@ export function cloneUrl(value: unknown): string | null {
   return url(value, ['https:', 'http:', 'file:']);
 }
 
-const LINK_LOCAL = /^(?:169\.254\.|\[fe[89ab])/;
+const LINK_LOCAL = /^(?:169\.254\.|\[fe[89ab]|\[::(?:ffff:)?a9fe:)/;
 
 /**
  * What parsing would give back as it is: a host that ends in a name, no user, no port, and a path of which no segment is
