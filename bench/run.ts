@@ -18,6 +18,7 @@ import { ingressMemoryBenchmark } from './ingress-memory.ts';
 import { ingressBenchmark } from './ingress.ts';
 import { engineBenchmark } from './engine.ts';
 import { jobsBenchmark } from './jobs.ts';
+import { liveBenchmark } from './live.ts';
 import { benchMessaging } from './messaging.ts';
 import { benchProjections } from './projections.ts';
 
@@ -34,6 +35,7 @@ const BENCHMARKS: readonly Benchmark[] = [
     run: async ({ createDatabase }) => benchProjections({ databaseUrl: await createDatabase() }),
   },
   apiBenchmark,
+  liveBenchmark,
   {
     name: 'messaging',
     run: async ({ rabbitmqUrl }) => benchMessaging({ rabbitmqUrl: await rabbitmqUrl() }),
