@@ -29,10 +29,22 @@ export async function loadSteps(
   return jobIds.map((id) => byJob.get(id) ?? []);
 }
 
-const toStep = ({ job_id: _, started_at, finished_at, ...step }: StepRow): ApiStep => ({
-  ...step,
+const toStep = ({
+  started_at,
+  finished_at,
+  name,
+  status,
+  attempt,
+  output,
+  error,
+}: StepRow): ApiStep => ({
+  name,
+  status,
+  attempt,
   startedAt: started_at.toISOString(),
   finishedAt: finished_at.toISOString(),
+  output,
+  error,
 });
 
 type RunningRow = Readonly<{ job_id: string; steps: readonly StepPlace[] }>;

@@ -44,15 +44,17 @@ export const withRunning = (
   ...ended,
   ...running
     .filter(({ name }) => !ended.some((step) => step.name === name))
-    .map((place) => ({
-      ...place,
-      status: 'RUNNING' as const,
-      attempt,
-      finishedAt: null,
-      output: null,
-      error: null,
-    })),
+    .map((place) => runningStep(place, attempt)),
 ];
+
+const runningStep = (place: StepPlace, attempt: number): ApiStep => ({
+  ...place,
+  status: 'RUNNING',
+  attempt,
+  finishedAt: null,
+  output: null,
+  error: null,
+});
 
 export const toApiTrigger = (
   trigger: Trigger,

@@ -87,7 +87,8 @@ describe('prompt hints', () => {
 
   test('that are refused disturb nobody', async () => {
     const { transport, hints } = setup();
-    transport.publish = () => Promise.reject(new Error('refused'));
+    const refusal = Promise.reject(new Error('refused'));
+    transport.publish = () => refusal;
     hints.publish({
       jobId: 'j',
       workflow: 'w',
@@ -96,6 +97,8 @@ describe('prompt hints', () => {
       version: 1,
       position: null,
     });
+    // A rejection that nobody handled would end the run.
+    await expect(refusal).rejects.toThrow('refused');
     await turn();
   });
 });
