@@ -102,10 +102,11 @@ export class LiveLog {
       if (event.type === SUBJECT_FORGOTTEN) this.views.clear();
       const view =
         this.viewsWanted > 0 && isJobEvent(event) ? await this.viewAfter(event, signal) : null;
-      if (this.subscribers === 0) continue;
+      const ofJob = this.feedsOfJob.get(event.streamId);
+      if (this.feeds.size === 0 && ofJob === undefined) continue;
       const item: LiveItem = { event, view, bytes: JSON.stringify(event.data).length };
       for (const feed of this.feeds) feed.push(item);
-      for (const feed of this.feedsOfJob.get(event.streamId) ?? []) feed.push(item);
+      for (const feed of ofJob ?? []) feed.push(item);
     }
   }
 
