@@ -19,6 +19,7 @@ import { ingressBenchmark } from './ingress.ts';
 import { engineBenchmark } from './engine.ts';
 import { jobsBenchmark } from './jobs.ts';
 import { liveBenchmark } from './live.ts';
+import { latencyBenchmark } from './latency.ts';
 import { benchMessaging } from './messaging.ts';
 import { benchProjections } from './projections.ts';
 
@@ -27,6 +28,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   appendBenchmark,
   jobsBenchmark,
   engineBenchmark,
+  latencyBenchmark,
   dispatchBenchmark,
   ingressBenchmark,
   ingressMemoryBenchmark,
