@@ -153,6 +153,15 @@ const turned = anyWorker.map((worker) =>
   }),
 );
 
+/** Of a job as it is, though nobody has said that it may go on: the clocks of two machines differ. */
+const hintedEarly = place.map((at) =>
+  act(`hint ${String(at)} early`, async (model, world) => {
+    const job = pick(model.open, at);
+    if (job === undefined || !model.hasTurn(job)) return;
+    world.hints.push({ jobId: job.id, version: job.version });
+  }),
+);
+
 const hintLost = place.map((at) =>
   act(`lose hint ${String(at)}`, async (_, world) => {
     if (world.hints.length > 0) world.hints.splice(at % world.hints.length, 1);
@@ -280,6 +289,38 @@ const retried = fc.record({ at: place, from: fc.option(place, { freq: 2 }) }).ma
   }),
 );
 
+/** A dispatcher that has seen another wait of the job, or another opening, ends what may not be over. */
+const endedEarly = place.map((at) =>
+  act(`end the time of ${String(at)}`, async (model, world) => {
+    const job = pick(model.open, at);
+    if (job === undefined) return;
+    const { wait, deadline } = job;
+    const isOver = wait?.until && Date.parse(wait.until) <= world.now;
+    const data = { waitId: wait?.id ?? 'none', outcome: { kind: 'timeout' } } as const;
+    await world.decide(job.id, { type: 'ResumeJob', at: world.at, data });
+    assert.equal((await model.follow(world)).length, isOver ? 1 : 0);
+    await world.decide(job.id, { type: 'ExpireJob', at: world.at });
+    const isOut = deadline !== null && deadline <= world.now;
+    assert.equal((await model.follow(world)).length, isOut ? 1 : 0);
+  }),
+);
+
+/** By somebody who names the wait that he has seen, or whatever it is. */
+const resumedByHand = fc
+  .record({ at: place, wait: fc.constantFrom('any', 'its own', 'another') })
+  .map(({ at, wait }) =>
+    act(`resume ${String(at)}, naming ${wait}`, async (model, world) => {
+      const job = pick(model.open, at);
+      if (job === undefined) return;
+      const own = job.wait?.id ?? null;
+      const waitId = { any: null, 'its own': own, another: 'wait:other#0' }[wait] ?? null;
+      const outcome = { kind: 'manual', payload: 'by hand' } as const;
+      await world.decide(job.id, { type: 'ResumeJob', at: world.at, data: { waitId, outcome } });
+      const isAllowed = own !== null && wait !== 'another';
+      assert.equal((await model.follow(world)).length, isAllowed ? 1 : 0);
+    }),
+  );
+
 const workerLost = fc
   .record({ worker: anyWorker, how: fc.constantFrom('crash', 'stall', 'drain') })
   .map(({ worker, how }) =>
@@ -310,6 +351,9 @@ const ALL: readonly fc.Arbitrary<Act>[] = [
   dispatcherReset,
   ...times(4, delivered),
   hintLost,
+  hintedEarly,
+  endedEarly,
+  resumedByHand,
   ...times(8, stepEnded),
   ...times(3, signalled),
   signalledAgain,
