@@ -13,7 +13,7 @@ export type Node =
 
 export const NAME = 'scripted';
 export const OWN_TRIES = 2;
-export const OWN_DELAY_MS = 1_000;
+const OWN_DELAY_MS = 1_000;
 
 /** What a step's function does is up to whoever drives the run. */
 export type PerformStep = (name: string, signal: AbortSignal) => Promise<string>;
