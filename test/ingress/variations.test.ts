@@ -37,14 +37,16 @@ function read(
 function flat({ repository, pullRequest, ...rest }: Fact): Flat {
   return {
     ...rest,
-    repo: repository?.fullName ?? null,
-    clone: repository?.cloneUrl ?? null,
-    number: pullRequest?.number ?? null,
-    title: pullRequest?.title ?? null,
-    from: pullRequest?.headRepository ?? null,
-    base: pullRequest?.baseBranch ?? null,
+    repo: repository === null ? null : repository.fullName,
+    clone: repository === null ? null : repository.cloneUrl,
+    ...ofPullRequest(pullRequest),
   };
 }
+
+const ofPullRequest = (it: Fact['pullRequest']): Flat =>
+  it === null
+    ? { number: null, title: null, from: null, base: null }
+    : { number: it.number, title: it.title, from: it.headRepository, base: it.baseBranch };
 
 /** A copy of a payload with other values at these paths; undefined removes. */
 function having(payload: Json, changes: Readonly<Record<string, unknown>>): Json {
