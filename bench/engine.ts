@@ -1,12 +1,10 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type Benchmark, type Context, type Measured, median } from './benchmark.ts';
+import { PEERS, installPeers } from './peers.ts';
 
 const ROUNDS = 3;
-const PEERS = resolve('bench/peers');
 
 type Contender = 'jobledger' | 'graphile-worker' | 'pg-boss' | 'dbos';
 type Kind = 'noop' | 'two-steps';
@@ -36,12 +34,6 @@ export const engineBenchmark: Benchmark = {
     return measured;
   },
 };
-
-async function installPeers({ progress }: Context): Promise<void> {
-  if (existsSync(`${PEERS}/node_modules`)) return;
-  progress('engine: installs its peers');
-  await promisify(execFile)('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS });
-}
 
 async function run(
   { kind, what, jobs }: (typeof RACES)[number],

@@ -1,132 +1,133 @@
-import { PostgresEventStore, appendLane } from '../src/event-store/postgres-event-store.ts';
-import { LocalLogHints } from '../src/event-store/log-hints.ts';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
 import { Database } from '../src/platform/database.ts';
-import { newId } from '../src/platform/ids.ts';
 import { createLogger } from '../src/platform/logger.ts';
-import { sql } from '../src/platform/sql.ts';
 import { PROJECTIONS } from '../src/projections/catalog.ts';
 import { LiveProjections } from '../src/projections/live.ts';
 import { Projector } from '../src/projections/projector.ts';
-import { rebuild } from '../src/projections/rebuild.ts';
+import { type Benchmark, type Measured, median, quantile } from './benchmark.ts';
+import { PEERS, installPeers } from './peers.ts';
+import { lagsOf } from './projections/lag.ts';
+import { generateLog } from './projections/log.ts';
+import { type Rebuilt, rebuildJobs } from './projections/rebuild-process.ts';
+import { JobWriter } from './read/job-writer.ts';
 
-export type Measured = Readonly<{ what: string; value: number; unit: string }>;
+const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 200_000);
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
+/** Fewer, as its reading of a page takes longer the more there are. */
+const EVENTS_OF_EMMETT = Math.min(EVENTS, 10_000);
+const PER_SECOND = 2_000;
+const SECONDS = 10;
 
-const EVENTS_PER_JOB = 5;
-/** How many jobs are open at the same time. */
-const OPEN_JOBS = 200;
+type Emmett = Readonly<{ projector: number; rebuild: number }>;
 
-/**
- * What the read models cost, on a migrated database that is this benchmark's own: events per second of a rebuild of
- * all projections, of the live ones catching up page by page, and how far they are behind under appends.
- */
-export async function benchProjections({
-  databaseUrl,
-  events = 1_000_000,
-}: Readonly<{ databaseUrl: string; events?: number }>): Promise<readonly Measured[]> {
-  const logger = createLogger('warn', 'bench');
-  const database = new Database(databaseUrl, { max: 6, applicationName: 'bench', logger });
-  const hints = new LocalLogHints();
-  const lane = appendLane({ databaseUrl, logger });
-  const store = new PostgresEventStore({ database, lane, hints });
-  try {
-    await generateLog(database, events);
-    const live = await catchUp(
-      new LiveProjections({ database, store, logger, projections: PROJECTIONS }),
+/** What the read models cost: how fast they are rebuilt, beside emmett's, and how far they are behind under appends. */
+export const projectionsBenchmark: Benchmark = {
+  name: 'projections',
+  async run(context) {
+    const { createDatabase, progress } = context;
+    await installPeers(context);
+    const databaseUrl = await createDatabase();
+    const logger = createLogger('warn', 'bench');
+    const database = new Database(databaseUrl, { max: 6, applicationName: 'bench', logger });
+    const writer = new JobWriter(databaseUrl);
+    const parts = { database, databaseUrl, store: writer.store, logger, projections: PROJECTIONS };
+    try {
+      progress(`projections: makes ${EVENTS.toLocaleString('en')} events`);
+      await generateLog(database, EVENTS);
+      const live = await catchUp(new LiveProjections(parts));
+      const raced = await race(databaseUrl, progress);
+      const lags = await measureLag({ ...parts, hints: writer.hints }, writer);
+      return [
+        ...raced,
+        { what: 'both read models, live, catching up by pages', value: live, unit: 'events/s' },
+        ...lags,
+      ];
+    } finally {
+      await writer.close();
+      await database.close();
+    }
+  },
+};
+
+/** In turns, so that whatever else the machine does hits both. */
+async function race(
+  databaseUrl: string,
+  progress: (line: string) => void,
+): Promise<readonly Measured[]> {
+  const ours: Rebuilt[] = [];
+  const theirs: Emmett[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const rebuilt = await rebuildJobs(databaseUrl);
+    ours.push(rebuilt);
+    progress(
+      `projections: jobs rebuilt at ${rebuilt.perSecond.toFixed(0)} events/s, ${rebuilt.megabytes.toFixed(0)} MB`,
     );
-    const results = await rebuild({ names: [], database, store });
-    const memory = process.resourceUsage().maxRSS / 1_024;
-    const lags = await measureLag({ database, databaseUrl, store, hints, logger });
-    return [
-      { what: 'live, catching up by pages of 1,000', value: live, unit: 'events/s' },
-      ...results.map(({ name, eventsPerSecond }) => ({
-        what: `rebuild of ${name} (shared pages)`,
-        value: eventsPerSecond,
-        unit: 'events/s',
-      })),
-      { what: 'memory of the process at most, server apart', value: memory, unit: 'MB' },
-      ...lags,
-    ];
-  } finally {
-    await lane.close();
-    await database.close();
+    const emmett = await emmettOf(databaseUrl);
+    theirs.push(emmett);
+    progress(
+      `projections: emmett: ${emmett.projector.toFixed(0)} events/s, rebuild ${emmett.rebuild.toFixed(0)} events/s`,
+    );
   }
+  const against = (peer: keyof Emmett): number =>
+    median(ours.map(({ perSecond }, round) => perSecond / (theirs[round]?.[peer] ?? Number.NaN)));
+  const what = `jobledger projections rebuild jobs, ${EVENTS.toLocaleString('en')} events`;
+  const [projector, rebuild] = ["emmett's projector", "emmett's rebuild"];
+  return [
+    { what, value: median(ours.map(({ perSecond }) => perSecond)), unit: 'events/s' },
+    {
+      what: `${what}: with its start, indexes and swap`,
+      value: median(ours.map(({ perSecondInAll }) => perSecondInAll)),
+      unit: 'events/s',
+    },
+    {
+      what: `${what}: memory at most`,
+      value: Math.max(...ours.map(({ megabytes }) => megabytes)),
+      unit: 'MB',
+    },
+    { what: projector, value: median(theirs.map((one) => one.projector)), unit: 'events/s' },
+    { what: rebuild, value: median(theirs.map((one) => one.rebuild)), unit: 'events/s' },
+    { what: `ours against ${projector}`, value: against('projector'), unit: 'times' },
+    { what: `ours against ${rebuild}`, value: against('rebuild'), unit: 'times' },
+  ];
 }
 
-/** Jobs of five events each, interleaved as if some hundreds were open at once, each request some 1 KB. */
-async function generateLog(database: Database, events: number): Promise<void> {
-  const jobs = Math.floor(events / EVENTS_PER_JOB);
-  await database.query(sql`
-    insert into log.events (position, recorded_at, occurred_at, event_id, version, schema_version, stream_id, type, data, metadata)
-    select row_number() over (order by job + step * ${OPEN_JOBS}::integer, step), now(),
-           timestamptz '2026-01-01' + job * interval '1 second' + step * interval '5 seconds',
-           gen_random_uuid(), step + 1, 1, md5(job::text)::uuid::text,
-           (array['JobRequested', 'JobStarted', 'JobStepCompleted', 'JobStepCompleted', 'JobCompleted'])[step + 1],
-           case step
-             when 0 then json_build_object(
-               'workflow', 'code-review', 'input', null, 'priority', 5,
-               'concurrency', json_build_object('key', 'github/octo/repo-' || job % 500 || '#7', 'strategy', 'supersede'),
-               'retry', json_build_object('maxAttempts', 3, 'firstDelayMs', 1000, 'maxDelayMs', 60000),
-               'deliveryId', gen_random_uuid(),
-               'trigger', json_build_object(
-                 'provider', 'github', 'source', 'github', 'deliveryId', gen_random_uuid(), 'event', 'pull_request',
-                 'action', 'synchronize', 'ref', 'feature/' || job, 'headSha', md5(job::text) || '00000000',
-                 'baseSha', md5('base') || '00000000', 'sender', 'octocat-' || job % 100,
-                 'repository', json_build_object('fullName', 'octo/repo-' || job % 500,
-                   'url', 'https://git.example/octo/repo-' || job % 500, 'cloneUrl', 'https://git.example/octo/repo.git'),
-                 'pullRequest', json_build_object('number', 7, 'title', 'Make the thing number ' || job || ' faster',
-                   'url', 'https://git.example/octo/repo/pull/7', 'headRepository', 'octo/repo',
-                   'baseBranch', 'main', 'baseSha', md5('base') || '00000000')))
-             when 1 then json_build_object('runId', gen_random_uuid(), 'attempt', 1, 'workerId', 'worker-1')
-             when 4 then json_build_object('runId', gen_random_uuid(), 'attempt', 1, 'result', json_build_object('findings', 3))
-             else json_build_object('runId', gen_random_uuid(), 'attempt', 1, 'name', 'step-' || step,
-               'startedAt', '2026-01-01T00:00:00.000Z', 'output', json_build_object('files', 12, 'path', repeat('x', 100)))
-           end, json_build_object('correlationId', md5(job::text))
-    from generate_series(1, ${jobs}::integer) as job, generate_series(0, ${EVENTS_PER_JOB - 1}::integer) as step`);
-  await database.query(sql`analyze log.events`);
+async function emmettOf(databaseUrl: string): Promise<Emmett> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['emmett.mjs', databaseUrl, String(EVENTS_OF_EMMETT)],
+    { cwd: PEERS, timeout: 180_000 },
+  );
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Emmett;
 }
 
 async function catchUp(live: LiveProjections): Promise<number> {
   const began = performance.now();
   while (await live.round());
   const taken = live.taken.get('jobs') ?? 0;
-  return Math.round((taken * 1_000) / (performance.now() - began));
+  return (taken * 1_000) / (performance.now() - began);
 }
 
-type Parts = ConstructorParameters<typeof Projector>[0];
-
-/** From an append's answer to the row: while a client appends one event after the other for two seconds. */
-async function measureLag(parts: Parts): Promise<readonly Measured[]> {
+/** While other jobs are written to at a steady rate. */
+async function measureLag(
+  parts: ConstructorParameters<typeof Projector>[0],
+  writer: JobWriter,
+): Promise<readonly Measured[]> {
   const stop = new AbortController();
   const projecting = new Projector(parts).run(stop.signal);
-  const lags: number[] = [];
-  const appendOne = async (): Promise<void> => {
-    const result = await parts.store.append({
-      streamId: newId(),
-      expected: 0,
-      events: [{ id: newId(), type: 'JobCancelled', at: new Date(), data: { reason: null } }],
-    });
-    if (result.status !== 'appended') throw new Error('not appended');
-    const began = performance.now();
-    while (!(await hasSeen(parts.database, result.lastPosition))) await Promise.resolve();
-    lags.push(performance.now() - began);
-  };
-  await appendOne();
-  lags.length = 0;
-  const until = performance.now() + 2_000;
-  while (performance.now() < until) await appendOne();
+  await writer.request(1_000);
+  await lagsOf({ database: parts.database, writer }, { perSecond: PER_SECOND, seconds: 2 });
+  const lags = await lagsOf(
+    { database: parts.database, writer },
+    { perSecond: PER_SECOND, seconds: SECONDS },
+  );
   stop.abort();
   await projecting;
-  lags.sort((a, b) => a - b);
-  const at = (share: number): number =>
-    Math.round((lags[Math.floor(lags.length * share)] ?? 0) * 10) / 10;
+  const what = `${PER_SECOND.toLocaleString('en')} events/s, from before the append to the row`;
   return [
-    { what: 'append to row, one after the other, p50', value: at(0.5), unit: 'ms' },
-    { what: 'append to row, one after the other, p99', value: at(0.99), unit: 'ms' },
+    { what: `${what}: p50`, value: quantile(lags, 0.5), unit: 'ms' },
+    { what: `${what}: p99`, value: quantile(lags, 0.99), unit: 'ms' },
+    { what: `${what}: the slowest`, value: quantile(lags, 1), unit: 'ms' },
   ];
-}
-
-async function hasSeen(database: Database, position: bigint): Promise<boolean> {
-  const rows = await database.query(sql`
-    select from read.projections where name = 'jobs' and live and position >= ${String(position)}`);
-  return rows.length > 0;
 }

@@ -21,7 +21,7 @@ import { jobsBenchmark } from './jobs.ts';
 import { liveBenchmark } from './live.ts';
 import { latencyBenchmark } from './latency.ts';
 import { benchMessaging } from './messaging.ts';
-import { benchProjections } from './projections.ts';
+import { projectionsBenchmark } from './projections.ts';
 
 /** A new row of the report begins here. */
 const BENCHMARKS: readonly Benchmark[] = [
@@ -32,10 +32,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   dispatchBenchmark,
   ingressBenchmark,
   ingressMemoryBenchmark,
-  {
-    name: 'projections',
-    run: async ({ createDatabase }) => benchProjections({ databaseUrl: await createDatabase() }),
-  },
+  projectionsBenchmark,
   apiBenchmark,
   liveBenchmark,
   {

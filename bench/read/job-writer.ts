@@ -17,7 +17,7 @@ export class JobWriter {
   private readonly logger = createLogger('warn', 'bench');
   private readonly database: Database;
   private readonly lane: ReturnType<typeof appendLane>;
-  private readonly hints: PostgresLogHints;
+  readonly hints: PostgresLogHints;
   private readonly ended = new AbortController();
   private readonly hinting: Promise<void>;
   readonly store: PostgresEventStore;
@@ -48,7 +48,13 @@ export class JobWriter {
   async update({
     perSecond,
     seconds,
-  }: Readonly<{ perSecond: number; seconds: number }>): Promise<number> {
+    onAppended = () => {},
+  }: Readonly<{
+    perSecond: number;
+    seconds: number;
+    /** Told of each one's place, and of when its append began. */
+    onAppended?: (position: bigint, began: number) => void;
+  }>): Promise<number> {
     const appends: Promise<void>[] = [];
     const total = perSecond * seconds;
     const began = performance.now();
@@ -56,7 +62,7 @@ export class JobWriter {
       const due = Math.min(total, ((performance.now() - began) * perSecond) / 1_000);
       while (appends.length < due) {
         const id = this.jobIds[appends.length % this.jobIds.length] ?? '';
-        appends.push(this.start(id));
+        appends.push(this.start(id, onAppended));
       }
       await setTimeout(TICK_MS);
     }
@@ -71,20 +77,26 @@ export class JobWriter {
     await this.database.close();
   }
 
-  private start(id: string): Promise<void> {
-    return this.append(id, 'exists', {
+  private async start(
+    id: string,
+    onAppended: (position: bigint, began: number) => void,
+  ): Promise<void> {
+    const began = performance.now();
+    const position = await this.append(id, 'exists', {
       type: 'JobStarted',
       data: { runId: newId(), attempt: 1, workerId: 'worker-1' },
     });
+    onAppended(position, began);
   }
 
   private async append(
     streamId: string,
     expected: Append['expected'],
     event: Pick<JobEvent, 'type' | 'data'>,
-  ): Promise<void> {
+  ): Promise<bigint> {
     const events = [{ ...event, id: newId(), at: new Date() } as Append['events'][number]];
-    const { status } = await this.store.append({ streamId, expected, events });
-    if (status !== 'appended') throw new Error(`An event was not stored: ${status}`);
+    const result = await this.store.append({ streamId, expected, events });
+    if (result.status !== 'appended') throw new Error(`An event was not stored: ${result.status}`);
+    return result.lastPosition;
   }
 }
