@@ -1,4 +1,6 @@
-import type { ChannelModel, GetMessage } from 'amqplib';
+import { setTimeout } from 'node:timers/promises';
+
+import type { Channel, ChannelModel, GetMessage } from 'amqplib';
 
 import { describeDeath, revive } from './dead-letter.ts';
 import type { Parcel } from './parcel.ts';
@@ -54,11 +56,29 @@ export async function peek(
       if (message === false) break;
       letters.push(describeDeath(parcelOf(message)));
     }
+    channel.nackAll(true);
+    await untilBack(channel, { queue, count: letters.length });
     return letters;
   } finally {
     await close();
   }
 }
+
+/** What is given back is in the queue a moment later; whoever redrives next is to find it there. */
+async function untilBack(
+  channel: Channel,
+  { queue, count }: Readonly<{ queue: string; count: number }>,
+): Promise<void> {
+  for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    const { messageCount } = await channel.checkQueue(queue);
+    if (messageCount >= count) return;
+    await setTimeout(LOOK_EVERY_MS);
+  }
+}
+
+/** Some consumer may have taken them, so this ends after a second. */
+const MAX_LOOKS = 50;
+const LOOK_EVERY_MS = 20;
 
 async function isMoved(
   message: GetMessage,
