@@ -138,7 +138,8 @@ describe('a rebuild that is killed', () => {
   );
 
   test('is cancelled from the command line, and nothing of it is left', async () => {
-    await appendJobs(20_000);
+    // Enough that it is still under way when the command has started.
+    await appendJobs(100_000);
     const child = startRebuild();
     await eventually(
       async () => {
