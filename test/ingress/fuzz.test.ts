@@ -211,23 +211,27 @@ function expectSound(provider: ProviderName, input: Input): void {
   expect(JSON.stringify([triggers, reason])).not.toContain(HOOK_SECRET);
 }
 
-/** Gitea's old versions put the secret there, and only they. */
-function expectRedacted(provider: ProviderName, input: Input): void {
-  if (provider !== 'gitea' && provider !== 'forgejo') return;
+/** Gitea's old versions put the secret there, and only they. Gives whether there was one to take out. */
+function expectRedacted(provider: ProviderName, input: Input): boolean {
+  if (provider !== 'gitea' && provider !== 'forgejo') return false;
   const read = interpret(providerOf(provider), input);
-  if (read.kind === 'malformed' || read.redactedBody === null) return;
-  expect(Buffer.from(read.redactedBody).toString()).not.toContain(HOOK_SECRET);
+  if (read.kind === 'malformed') return false;
+  const stored = Buffer.from(read.redactedBody ?? input.body);
+  expect(stored.toString()).not.toContain(HOOK_SECRET);
+  return input.body.includes(HOOK_SECRET);
 }
 
 describe.each(PROVIDERS)(`5,000 deliveries of %s${fixturesNote}`, (provider) => {
   test('are read, refused or unmappable, never meet a fault of ours and show no secret', () => {
+    let redacted = 0;
     fc.assert(
       fc.property(anyInput(provider), (input) => {
         expectSound(provider, input);
-        expectRedacted(provider, input);
+        if (expectRedacted(provider, input)) redacted += 1;
       }),
       { numRuns: 5_000 },
     );
+    if (provider === 'gitea' || provider === 'forgejo') expect(redacted).toBeGreaterThan(500);
     expect(prototypes()).toBe(before);
   });
 });
@@ -270,7 +274,8 @@ describe('over a socket', () => {
     async (provider) => {
       await fc.assert(
         fc.asyncProperty(anyInput(provider), fc.uuid(), async ({ headers, body }, deliveryId) => {
-          const named = Object.values(headers).find((value) => /^[\x21-\x7e ]{1,80}$/.test(value));
+          const { authorization: _, ...naming } = headers;
+          const named = Object.values(naming).find((value) => /^[\x21-\x7e ]{1,80}$/.test(value));
           const given = { body, event: named?.trim() ?? 'push', deliveryId };
           const { status } = await send(
             ingress,

@@ -390,6 +390,37 @@ suite(
   ],
 );
 
+describe('what Gitea says of its secret', () => {
+  const SECRET = 'hush-hush';
+  test.each([
+    ['plainly', `{"secret":"${SECRET}","a":1}`],
+    ['with spaces', `{ "secret" :\n "${SECRET}" }`],
+    ['twice, the last time empty', `{"secret":"${SECRET}","secret":""}`],
+    ['twice', `{"secret":"x","secret":"${SECRET}"}`],
+    ['with an escaped name', `{"\\u0073ecret":"${SECRET}"}`],
+    ['with quotes in it', `{"secret":"\\"${SECRET}\\\\"}`],
+    ['at length', `{"secret":"${SECRET.repeat(1000)}"}`],
+    ['further down', `{"hook":{"config":{"secret":"${SECRET}"}}}`],
+  ])('%s is not stored', (_, body) => {
+    const { redact } = providerOf('gitea');
+    const payload = JSON.parse(body) as Json;
+    const stored = redact({ body: Buffer.from(body), format: 'json', payload })?.toString() ?? body;
+    expect(stored).not.toContain(SECRET);
+    expect(Object.keys(JSON.parse(stored) as Json)).toEqual(Object.keys(payload));
+    const form = Buffer.from(new URLSearchParams({ payload: body }).toString());
+    const storedForm = redact({ body: form, format: 'form', payload })?.toString() ?? '';
+    expect(storedForm).toMatch(/^payload=/);
+    expect(storedForm).not.toContain(SECRET);
+  });
+
+  test('leaves what quotes it', () => {
+    const body = JSON.stringify({ message: '"secret": "of the deep"', secret: '' });
+    const payload = JSON.parse(body) as Json;
+    const { redact } = providerOf('gitea');
+    expect(redact({ body: Buffer.from(body), format: 'json', payload })).toBeNull();
+  });
+});
+
 /** A captured body could come back under the name of another event, which no signature covers. */
 describe('the body of a GitHub event', () => {
   const events = Object.keys(GITHUB);

@@ -6,6 +6,7 @@ import {
   pullRequestFact,
   push,
 } from './github-shapes.ts';
+import { parseObject } from './json.ts';
 import { type Payload, at, has } from './payload.ts';
 import {
   Malformed,
@@ -121,7 +122,9 @@ function readReview(payload: Payload, action: string): Reading {
   return oneFact({ ...pullRequestFact('pull_request_review', payload), action });
 }
 
-const SECRET_FIELD = /"secret"(\s*:\s*)"(?:[^"\\]|\\.){1,4096}"/g;
+const SECRET_KEY = '"secret"';
+const SECRET_FIELD = /"secret"(\s*:\s*)"(?:[^"\\]|\\.)+"/g;
+const REDACTED = '[redacted]';
 
 /** Old versions put the hook's secret into the payload. */
 function redact({
@@ -129,8 +132,16 @@ function redact({
   format,
   payload,
 }: Parameters<WebhookProvider['redact']>[0]): Buffer | null {
-  if (typeof at(payload, 'secret') !== 'string' || at(payload, 'secret') === '') return null;
-  const json = (format === 'form' ? formPayload(body) : body).toString();
-  const redacted = json.replaceAll(SECRET_FIELD, '"secret"$1"[redacted]"');
+  const own = at(payload, 'secret');
+  const hasOwn = typeof own === 'string' && own !== '';
+  const json = format === 'form' ? formPayload(body) : body;
+  if (!hasOwn && !json.includes(SECRET_KEY)) return null;
+  const text = json.toString();
+  let redacted = text.replaceAll(SECRET_FIELD, `${SECRET_KEY}$1"${REDACTED}"`);
+  // The name of the field may be written with escapes.
+  if (hasOwn && at(parseObject(Buffer.from(redacted)), 'secret') !== REDACTED) {
+    redacted = JSON.stringify({ ...payload, secret: REDACTED });
+  }
+  if (redacted === text) return null;
   return format === 'form' ? formBody(redacted) : Buffer.from(redacted);
 }
