@@ -97,7 +97,7 @@ describe('with keys', () => {
 });
 
 describe('with keys that the command line made', () => {
-  test('a key opens what its role may; when it is revoked, its sockets are closed', async () => {
+  test('a key opens what its role may; when it is revoked, its sockets and streams are closed', async () => {
     const service = await startService();
     const { database } = service.core;
     const key = (await createApiKey(database, { name: 'bot', role: 'viewer' })) ?? '';
@@ -126,9 +126,21 @@ describe('with keys that the command line made', () => {
     socket.send(JSON.stringify({ type: 'connection_init', payload: { authorization: key } }));
     await once(socket, 'message');
     const closed = once(socket, 'close');
+    const stream = await fetch(`${service.api}/graphql/stream`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        accept: 'text/event-stream',
+        authorization: `Bearer ${key}`,
+      },
+      body: '{"query":"subscription { jobEvents { id } }"}',
+    });
+    expect(stream.status).toBe(200);
+    const ended = stream.text().catch(() => 'cut');
     expect(await revokeApiKey(database, 'bot')).toBe(true);
     await createApiKey(database, { name: 'another', role: 'viewer' });
     expect((await closed)[0]).toBe(4403);
+    expect(await ended).toBe('cut');
     expect(await status(`Bearer ${key}`)).toBe(401);
     const [row] = await database.query<{ text: string }>(
       sql`select key_sha256::text as text from access.api_keys`,

@@ -36,12 +36,18 @@ export function serveSse(fastify: FastifyInstance, api: SseApi): void {
     reply.raw.writeHead(init.status, init.statusText, init.headers);
     if (body !== null && typeof body !== 'string') {
       const end = (): void => void body.return(undefined);
+      const endIfRevoked = (): void => {
+        const viewer = api.access.identify(request.headers.authorization, request.ip);
+        if (typeof viewer === 'string') reply.raw.destroy();
+      };
+      const forget = api.access.onChange(endIfRevoked);
       reply.raw.once('close', end);
       try {
         await stream.send(body);
       } catch (error) {
         api.logger.error({ err: error }, 'a stream of events broke off');
       }
+      forget();
       reply.raw.off('close', end);
       reply.raw.end();
     } else {

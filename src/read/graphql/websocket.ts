@@ -16,6 +16,8 @@ const OVER_LIMIT = 1013;
 const MAX_SUBSCRIPTIONS = 100;
 const GOING_AWAY = 1001;
 const MAX_FRAME_BYTES = 1024 * 1024;
+/** A client that leaves a ping unanswered for so long has gone: its socket is closed by the next one. */
+const HEARTBEAT_MS = 12_000;
 
 export type WebSocketTransport = Readonly<{
   /** Tells every client to go (1001), so that it comes back to another process, and waits for them. */
@@ -28,14 +30,20 @@ export type WebSocketTransport = Readonly<{
  */
 export function serveWebSocket(
   server: Server,
-  api: LiveApi & Readonly<{ path: string; logger: Logger; connections: ConnectionCounter }>,
+  api: LiveApi &
+    Readonly<{
+      path: string;
+      logger: Logger;
+      connections: ConnectionCounter;
+      heartbeatMs?: number;
+    }>,
 ): WebSocketTransport {
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_FRAME_BYTES,
     handleProtocols: (offered) => offered.has('graphql-transport-ws') && 'graphql-transport-ws',
   });
-  const transport = useServer(options(api), sockets);
+  const transport = useServer(options(api), sockets, api.heartbeatMs ?? HEARTBEAT_MS);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // Without a listener, a reset during the upgrade would end the process.
     socket.on('error', () => socket.destroy());
