@@ -32,9 +32,12 @@ export class Signals {
     const signalId = UUID.test(signal.id)
       ? signal.id.toLowerCase()
       : derivedId('signal', signal.id);
-    const { position } = await this.record(signalId, signal);
     const { event, key } = signal;
-    const waiting = await this.findWaiting(event, key);
+    // At once, as the tables lag anyhow: whoever waits since is the dispatcher's to resume.
+    const [{ position }, waiting] = await Promise.all([
+      this.record(signalId, signal),
+      this.findWaiting(event, key),
+    ]);
     const resumed = await Promise.all(
       waiting
         // A signal that is sent once more may be older than the job.
