@@ -39,7 +39,7 @@ const refusing = (failure: Error): Door => {
   return { execute } as Door;
 };
 
-test('a signal from another program is in the log once, however often it comes', async () => {
+test('61 a signal from another program is in the log once, however often it comes', async () => {
   const body = { id: 's', event: 'done', key: 'k', payload: { n: [1] } };
   expect(await consumer().handle(message(body))).toBe('ack');
   expect(await consumer().handle(message(body))).toBe('ack');

@@ -278,7 +278,7 @@ describe('the network', () => {
     ]);
   });
 
-  test('a queue with a single active consumer keeps its order when that consumer is cut off', async () => {
+  test('64 a queue with a single active consumer keeps its order when that consumer is cut off', async () => {
     await clearServer();
     const direct = await started();
     const transport = await started({ url: proxy.urlOf(server.url) });
@@ -316,7 +316,7 @@ describe('the network', () => {
 });
 
 describe('the server takes offence', () => {
-  test('a queue that is there with other arguments fails the start, loudly', async () => {
+  test('66 a queue that is there with other arguments fails the start, loudly', async () => {
     await clearServer();
     const other = await connect(server.url);
     const channel = await other.createChannel();
@@ -346,7 +346,7 @@ describe('the server takes offence', () => {
     }
   });
 
-  test('a consumer that is too slow to acknowledge loses its channel and comes back', async () => {
+  test('65 a consumer that is too slow to acknowledge loses its channel and comes back', async () => {
     await clearServer();
     await setForThisTest({
       consumer_timeout: { to: 500, usually: 1_800_000 },

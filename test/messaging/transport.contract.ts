@@ -79,7 +79,7 @@ const CASES: readonly Case[] = [
     },
   ],
   [
-    'a message that no queue takes is refused if it is mandatory, whatever is published around it',
+    '58 a message that no queue takes is refused if it is mandatory, whatever is published around it',
     async ({ transport, queue, inbox }) => {
       const outcomes = await Promise.allSettled(
         numbers(60).map(async (n) =>
@@ -206,7 +206,7 @@ const CASES: readonly Case[] = [
     },
   ],
   [
-    'a message that is never handled is dead after the delivery limit, with what was wrong at last',
+    '62 a message that is never handled is dead after the delivery limit, with what was wrong at last',
     async ({ queue, send, inbox, dead }) => {
       await send('poison');
       const consumer = inbox({
@@ -405,7 +405,7 @@ const CASES: readonly Case[] = [
     },
   ],
   [
-    'a queue with a single active consumer keeps its order when that consumer ends',
+    '64 a queue with a single active consumer keeps its order when that consumer ends',
     async ({ transport, another, patienceMs }) => {
       const queue = 'test.in-order';
       const gate = new Gate();

@@ -143,7 +143,7 @@ describe('a person who is erased', () => {
     });
   });
 
-  test('no table, read model, mirror or export has login, mail or name any more, and nobody else has lost theirs', async () => {
+  test('55 no table, read model, mirror or export has login, mail or name any more, and nobody else has lost theirs', async () => {
     const { database, databaseUrl, store, privacy, logger } = service.core;
     const { vault } = privacy;
     before = await forget(

@@ -58,7 +58,7 @@ async function expectExact(): Promise<void> {
 
 describe('exactly once', () => {
   test.each([0, 1, 2, 3, 4, 5, 'after-commit'] as const)(
-    'rows and checkpoint are stored together, also when the process dies at moment %s',
+    '38 checkpoint-and-rows-commit-together, also when the process dies at moment %s',
     async (dieAt) => {
       const faulty = new FaultyDatabase(ledger.url);
       await appendJobs(3);
@@ -75,7 +75,7 @@ describe('exactly once', () => {
     },
   );
 
-  test('of two that follow at once, each event has one effect', { timeout: 60_000 }, async () => {
+  test('39 C two-instances-one-effect', { timeout: 60_000 }, async () => {
     for (let round = 0; round < 50; round++) {
       await appendJobs(2);
       const both = [ledger.live({ pageSize: 2 + (round % 7) }), ledger.live({ pageSize: 3 })];
@@ -91,7 +91,7 @@ describe('exactly once', () => {
     await expectExact();
   });
 
-  test('a zombie that was frozen while another took over commits nothing, and leads no more', async () => {
+  test('40 zombie-after-pause-cannot-commit, and leads no more', async () => {
     const [old, next] = [new FaultyDatabase(ledger.url), new FaultyDatabase(ledger.url)];
     const leads = async () => {
       const leaders = new Map<string, Leader>();
@@ -129,7 +129,7 @@ describe('exactly once', () => {
   });
 });
 
-describe('reading one’s own writes', () => {
+describe('52 waitFor-position', () => {
   test('waits until the live projection has seen the position', async () => {
     const position = await ledger.append(newId(), a.requested());
     const seen = waitForPosition(ledger.database, 'jobs', position, {
@@ -150,7 +150,7 @@ describe('reading one’s own writes', () => {
   });
 });
 
-describe('the lag', () => {
+describe('53 the lag', () => {
   test('is exact, and zero when there is nothing to do', async () => {
     expect(await projectionLags(ledger.database)).toEqual(
       new Map([
@@ -192,7 +192,7 @@ describe('the lag', () => {
   });
 });
 
-describe('an event of a type that this program does not know', () => {
+describe('49 an event of a type that this program does not know', () => {
   const unknown = { type: 'JobDelegated', at: a.AT, data: {} };
 
   test('is passed over by what is live, and counted', async () => {
@@ -263,7 +263,7 @@ describe('pausing', () => {
   });
 });
 
-describe('an event that a projection cannot take', () => {
+describe('48 an event that a projection cannot take', () => {
   const poison = { tries: 2, firstMs: 1, maxMs: 2 };
   const [jobs, ...others] = PROJECTIONS;
   if (!jobs) throw new Error('no projections');
@@ -312,7 +312,7 @@ describe('an event that a projection cannot take', () => {
   );
 });
 
-describe('poison', () => {
+describe('48 poison', () => {
   const [jobs, ...others] = PROJECTIONS;
   if (!jobs) throw new Error('no projections');
   const poison = { tries: 2, firstMs: 1, maxMs: 2, policy: 'quarantine' } as const;

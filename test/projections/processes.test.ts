@@ -63,7 +63,7 @@ const keepers = () =>
       and activity.application_name like '%lead projections:%'`);
 
 describe('a projector that is killed', () => {
-  test('leaves its projections to another one, which has them within 5 s', async () => {
+  test('41 leaves its projections to another one, which has them within 5 s', async () => {
     const [first] = [await deployment.startProjector(), await deployment.startProjector()];
     await eventually(async () => {
       expect(await keepers()).toHaveLength(2);
@@ -88,7 +88,7 @@ describe('a projector that is killed', () => {
     );
 });
 
-describe('a rebuild that is killed', () => {
+describe('45 a rebuild that is killed', () => {
   const slots = () =>
     ledger.rows(`select name, position::int as position from log.followers where name ~ '/'`);
 

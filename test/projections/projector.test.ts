@@ -64,7 +64,7 @@ describe('the projector', () => {
     expect(await ledger.rows('select from read.jobs')).toHaveLength(2);
   });
 
-  test('stops where it is: what it has done stays done', async () => {
+  test('54 stop-drains-and-persists-checkpoint: what it has done stays done', async () => {
     const { stop } = start();
     expect(await seen(await appendJob())).toBe(true);
     await stop();
@@ -74,7 +74,7 @@ describe('the projector', () => {
     expect(await seen(after)).toBe(true);
   });
 
-  test('takes over within seconds from a leader that died', async () => {
+  test('41 takes over within seconds from a leader that died', async () => {
     const dead = new Client({ connectionString: ledger.url });
     dead.on('error', () => {});
     await dead.connect();

@@ -10,6 +10,7 @@ import { cancelRebuild, listProjections, pauseProjection } from '../../src/proje
 import { cutOver } from '../../src/projections/cut-over.ts';
 import { createGeneration } from '../../src/projections/generations.ts';
 import { claim } from '../../src/projections/claim.ts';
+import { projectPage } from '../../src/projections/page.ts';
 import { rebuild, rollback } from '../../src/projections/rebuild.ts';
 import type { RebuildOptions } from '../../src/projections/rebuild-options.ts';
 import type { RebuildProgress } from '../../src/projections/rebuild-progress.ts';
@@ -104,7 +105,7 @@ describe('a rebuild', () => {
   });
 
   test(
-    'while events come in loses none, and no reader sees less than before',
+    '43 44 while events come in loses none, and no reader sees less than before',
     { timeout: 60_000 },
     async () => {
       await appendJobs(20);
@@ -191,7 +192,7 @@ describe('a rebuild', () => {
     expect(rates.at(-1)).toBeNull();
   });
 
-  test('that was stopped leaves what is live alone, and the next one goes on from there', async () => {
+  test('45 that was stopped leaves what is live alone, and the next one goes on from there', async () => {
     await appendJobs(10);
     await ledger.catchUp();
     const stop = new AbortController();
@@ -235,7 +236,7 @@ describe('a rebuild', () => {
     ]);
   });
 
-  test('that is cancelled leaves nothing', async () => {
+  test('45 that is cancelled leaves nothing', async () => {
     await appendJobs(2);
     await rebuilt({ shadow: true });
     await cancelRebuild(ledger.database, 'jobs');
@@ -271,6 +272,23 @@ describe('a rebuild', () => {
     if (!first) throw new Error('not claimed');
     const options = { database, store, blue: 1, verify: false, shadow: false };
     await expect(cutOver(first, options)).rejects.toBeInstanceOf(CheckpointLost);
+    expect(await generations()).toEqual([
+      [2, 'BUILDING'],
+      [1, 'LIVE'],
+    ]);
+  });
+
+  test('that does not know where it stands, as it never heard of its last commit, looks before it is swapped in', async () => {
+    const { database, store } = ledger;
+    const [projection] = PROJECTIONS;
+    if (!projection) throw new Error('no projections');
+    const { generation } = await createGeneration(database, projection);
+    const reader = await claim(database, { projection, generation, state: 'BUILDING' });
+    if (!reader) throw new Error('not claimed');
+    await appendJobs(1);
+    await projectPage(database, [{ ...reader }], await store.readAll({ after: 0n, limit: 10 }));
+    const options = { database, store, blue: 1, verify: false, shadow: false };
+    await expect(cutOver(reader, options)).rejects.toThrow('has moved');
     expect(await generations()).toEqual([
       [2, 'BUILDING'],
       [1, 'LIVE'],
@@ -381,7 +399,7 @@ describe('a rebuild', () => {
   });
 });
 
-describe('a rollback', () => {
+describe('46 a rollback', () => {
   const back = () => rollback('jobs', { database: ledger.database, store: ledger.store });
 
   test('shows the generation before, with what has happened since', async () => {

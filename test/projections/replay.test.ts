@@ -68,7 +68,7 @@ async function storedView(id: string): Promise<JobView | null> {
 
 const death = fc.oneof(fc.nat({ max: 7 }), fc.constant('after-commit' as const));
 
-describe('replay equals live', () => {
+describe('42 47 replay equals live', () => {
   test(
     'for any histories, page sizes, slots and moments of death',
     { timeout: 120_000 },
