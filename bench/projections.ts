@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { Database } from '../src/platform/database.ts';
 import { createLogger } from '../src/platform/logger.ts';
 import { PROJECTIONS } from '../src/projections/catalog.ts';
-import { LiveProjections } from '../src/projections/live.ts';
+import { type LiveOptions, LiveProjections } from '../src/projections/live.ts';
 import { Projector } from '../src/projections/projector.ts';
 import { type Benchmark, type Measured, median, quantile } from './benchmark.ts';
 import { PEERS, installPeers } from './peers.ts';
@@ -17,6 +17,7 @@ const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 200_000);
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 3);
 /** Fewer, as its reading of a page takes longer the more there are. */
 const EVENTS_OF_EMMETT = Math.min(EVENTS, 10_000);
+const EVENTS_LIVE = 50_000;
 const PER_SECOND = 2_000;
 const SECONDS = 10;
 
@@ -29,27 +30,38 @@ export const projectionsBenchmark: Benchmark = {
     const { createDatabase, progress } = context;
     await installPeers(context);
     const databaseUrl = await createDatabase();
-    const logger = createLogger('warn', 'bench');
-    const database = new Database(databaseUrl, { max: 6, applicationName: 'bench', logger });
-    const writer = new JobWriter(databaseUrl);
-    const parts = { database, databaseUrl, store: writer.store, logger, projections: PROJECTIONS };
-    try {
-      progress(`projections: makes ${EVENTS.toLocaleString('en')} events`);
-      await generateLog(database, EVENTS);
-      const live = await catchUp(new LiveProjections(parts));
-      const raced = await race(databaseUrl, progress);
-      const lags = await measureLag({ ...parts, hints: writer.hints }, writer);
-      return [
-        ...raced,
-        { what: 'both read models, live, catching up by pages', value: live, unit: 'events/s' },
-        ...lags,
-      ];
-    } finally {
-      await writer.close();
-      await database.close();
-    }
+    progress(`projections: makes ${EVENTS.toLocaleString('en')} events`);
+    await withWriter(databaseUrl, ({ database }) => generateLog(database, EVENTS));
+    const raced = await race(databaseUrl, progress);
+    return [...raced, ...(await withWriter(await createDatabase(), followed))];
   },
 };
+
+type Parts = ConstructorParameters<typeof Projector>[0] & LiveOptions;
+type Bench = Parts & Readonly<{ writer: JobWriter }>;
+
+async function withWriter<T>(databaseUrl: string, work: (bench: Bench) => Promise<T>): Promise<T> {
+  const logger = createLogger('error', 'bench');
+  const database = new Database(databaseUrl, { max: 6, applicationName: 'bench', logger });
+  const writer = new JobWriter(databaseUrl);
+  const { store, hints } = writer;
+  const parts = { database, databaseUrl, store, hints, logger, projections: PROJECTIONS };
+  try {
+    return await work({ ...parts, writer });
+  } finally {
+    await writer.close();
+    await database.close();
+  }
+}
+
+async function followed(bench: Bench): Promise<readonly Measured[]> {
+  await generateLog(bench.database, EVENTS_LIVE);
+  const live = await catchUp(new LiveProjections(bench));
+  return [
+    { what: 'both read models, live, catching up by pages', value: live, unit: 'events/s' },
+    ...(await measureLag(bench)),
+  ];
+}
 
 /** In turns, so that whatever else the machine does hits both. */
 async function race(
@@ -110,18 +122,12 @@ async function catchUp(live: LiveProjections): Promise<number> {
 }
 
 /** While other jobs are written to at a steady rate. */
-async function measureLag(
-  parts: ConstructorParameters<typeof Projector>[0],
-  writer: JobWriter,
-): Promise<readonly Measured[]> {
+async function measureLag(bench: Bench): Promise<readonly Measured[]> {
   const stop = new AbortController();
-  const projecting = new Projector(parts).run(stop.signal);
-  await writer.request(1_000);
-  await lagsOf({ database: parts.database, writer }, { perSecond: PER_SECOND, seconds: 2 });
-  const lags = await lagsOf(
-    { database: parts.database, writer },
-    { perSecond: PER_SECOND, seconds: SECONDS },
-  );
+  const projecting = new Projector(bench).run(stop.signal);
+  await bench.writer.request(1_000);
+  await lagsOf(bench, { perSecond: PER_SECOND, seconds: 2 });
+  const lags = await lagsOf(bench, { perSecond: PER_SECOND, seconds: SECONDS });
   stop.abort();
   await projecting;
   const what = `${PER_SECOND.toLocaleString('en')} events/s, from before the append to the row`;
