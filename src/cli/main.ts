@@ -5,24 +5,9 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../platform/config.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { VERSION } from '../processes/version.ts';
-import { apiKeysCommand } from './apikeys.ts';
-import { archiveCommand } from './archive.ts';
-import { deliveriesCommand } from './deliveries.ts';
-import { doctorCommand } from './doctor.ts';
-import { eventsCommand } from './events.ts';
-import { jobsCommand } from './jobs.ts';
-import { migrateCommand } from './migrate.ts';
-import { mirrorCommand } from './mirror.ts';
 import { say } from './output.ts';
-import { privacyCommand } from './privacy.ts';
-import { projectionsCommand } from './projections.ts';
-import { queuesCommand } from './queues.ts';
-import { reconcileCommand } from './reconcile.ts';
 import { roleCommands } from './roles.ts';
-import { schedulesCommand } from './schedules.ts';
-import { signalCommand } from './signal.ts';
 import { Usage } from './usage.ts';
-import { webhooksCommand } from './webhooks.ts';
 
 const DONE = 0;
 const FAILED = 1;
@@ -33,29 +18,20 @@ const program = new Command('jobledger')
   .version(VERSION)
   .showHelpAfterError('Run it with --help to see what it takes.')
   .exitOverride();
-for (const command of [
-  ...roleCommands(),
-  migrateCommand(),
-  projectionsCommand(),
-  jobsCommand(),
-  eventsCommand(),
-  signalCommand(),
-  deliveriesCommand(),
-  reconcileCommand(),
-  webhooksCommand(),
-  queuesCommand(),
-  schedulesCommand(),
-  apiKeysCommand(),
-  archiveCommand(),
-  mirrorCommand(),
-  privacyCommand(),
-  doctorCommand(),
-]) {
+for (const command of await commandsFor(process.argv[2])) {
   program.addCommand(command);
 }
 for (const command of all(program)) command.exitOverride();
 
 process.exitCode = await run(process.argv);
+
+/** A role is no place for all that the commands of operators load. */
+async function commandsFor(name: string | undefined): Promise<readonly Command[]> {
+  const roles = roleCommands();
+  if (roles.some((role) => role.name() === name)) return roles;
+  const { operatorCommands } = await import('./operator-commands.ts');
+  return [...roles, ...operatorCommands()];
+}
 
 async function run(argv: readonly string[]): Promise<number> {
   try {
