@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 
 import type { Logger } from '../../platform/logger.ts';
 import type { WebhookSource } from '../../platform/webhook-sources.ts';
@@ -10,7 +11,7 @@ import { type Interpretation, type ReadDelivery, uninterpreted } from './interpr
 import type { InterpretOrder } from './interpreter.ts';
 import { type DeliveryPlan, type Plan, planJobs } from './plan-jobs.ts';
 import { type Answer, Refused, jsonAnswer } from './problem.ts';
-import type { BodyFormat, Headers, WebhookProvider } from './provider.ts';
+import { type BodyFormat, type Headers, MEBIBYTE, type WebhookProvider } from './provider.ts';
 import { providerOf } from './providers.ts';
 import { RateLimit } from './rate-limit.ts';
 import { activeSecrets } from './signature.ts';
@@ -83,6 +84,7 @@ export class Receiver {
     body: Buffer,
     format: BodyFormat,
   ): Promise<Received> {
+    await turnOfOthers(body);
     const now = this.parts.clock();
     const secrets = activeSecrets(this.parts.source, now);
     const verdict = this.provider.verify({ headers, body, format, secrets, now });
@@ -93,6 +95,7 @@ export class Receiver {
     }
     if (verdict === 'unsigned-ping') return unsignedPing();
     this.assertWithinRate(now);
+    await turnOfOthers(body);
     const read = await this.interpret({ provider: this.provider.name, headers, body, format });
     const delivery = { ...this.describe({ headers, body, read, now }), elapsedMs };
     return answerTo(delivery, await this.store(delivery));
@@ -177,6 +180,11 @@ export class Receiver {
       });
     }
   }
+}
+
+/** Joining, checking and copying a large body takes tens of milliseconds each: between them others are served. */
+async function turnOfOthers(body: Buffer): Promise<void> {
+  if (body.length > MEBIBYTE) await setImmediate();
 }
 
 function answerTo(delivery: ReceivedDelivery, receipt: StoredDelivery): Received {
