@@ -40,7 +40,7 @@ export async function showManyJobs(
       from (
         select i, 'octo/repo-' || floor(power(random(), 2) * 2000) as repository,
           timestamptz '2026-11-20' - ($1 - i) * interval '20 seconds' as requested_at,
-          (10 + i * 7919 % 600) * interval '1 second' as duration
+          (10 + i % 600 * 7919 % 600) * interval '1 second' as duration
         from generate_series(1, $1::integer) as i
       ) as numbered`,
     values: [count],
