@@ -28,7 +28,7 @@ class Overtaken extends InMemoryEventStore {
   }
 
   async add(id: string, ...events: readonly Event[]): Promise<void> {
-    const withIds = events.map((event) => ({ ...event, id: newId() }));
+    const withIds = events.map((event) => Object.assign(event, { id: newId() }));
     await this.append({ streamId: id, expected: 'any', events: withIds });
   }
 }

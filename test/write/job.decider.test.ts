@@ -244,6 +244,28 @@ describe('failing', () => {
     given(job, requested(), started('r1', 3)).when(fail()).emits(failed(3));
   });
 
+  test('63 retry-ladder-then-dead, attempt-count-kept', () => {
+    const first = [requested(), started('r1', 1), attemptFailed(1, 0, 'r1')];
+    given(job, ...first)
+      .when(start('r2'))
+      .emits(started('r2', 2));
+    // What is given back at a deploy, or waits, stays the same attempt.
+    const givenBack = [...first, started('r2', 2), interrupted('released', 2, 'r2')];
+    given(job, ...givenBack)
+      .when(start('r3'))
+      .emits(started('r3', 2));
+    given(job, ...givenBack, started('r3', 2))
+      .when(fail('r3'))
+      .emits(attemptFailed(2, 2_000, 'r3'));
+    const last = [...givenBack, started('r3', 2), attemptFailed(2, 0, 'r3'), started('r4', 3)];
+    given(job, ...last)
+      .when(fail('r4'))
+      .emits(failed(3));
+    given(job, ...last, failed(3))
+      .when(start('r5'))
+      .isRefused('job-finished');
+  });
+
   test('a permanent error fails the job in its first attempt', () => {
     const error = failure({ classification: 'permanent' });
     given(job, requested(), started()).when(fail('r1', error)).emits(failed(1, error));
