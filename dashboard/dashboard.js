@@ -413,7 +413,7 @@ function jobPage(id) {
           job.supersededBy && el('a', { href: `#/jobs/${job.supersededBy}` }, job.supersededBy),
         ],
         [
-          'Error',
+          job.status === 'FAILED' ? 'Error' : 'Last error',
           error &&
             el(
               'span',
@@ -423,8 +423,8 @@ function jobPage(id) {
         ],
         ['Id', el('code', {}, job.id)],
       ]),
-      job.result === null ? null : el('h2', {}, 'Result'),
-      job.result === null ? null : result(job.result),
+      // replaceChildren would write null as text.
+      ...(job.result === null ? [] : [el('h2', {}, 'Result'), result(job.result)]),
       el('h2', {}, 'Steps'),
       table(
         ['Step', 'Status', 'Attempt', 'Ran for', 'Output'],

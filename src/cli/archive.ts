@@ -27,7 +27,7 @@ function run(): Command {
         const keepDays =
           olderThan === undefined
             ? config.jobKeepDays
-            : wholeNumber(olderThan, { min: 0, max: 36_500 });
+            : wholeNumber('--older-than', olderThan, { min: 0, max: 36_500 });
         if (keepDays === null) throw new Usage('Set JOB_KEEP_DAYS, or give --older-than <days>');
         const stop = new AbortController();
         const end = (): void => {

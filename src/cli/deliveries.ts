@@ -28,7 +28,7 @@ function list(): Command {
       withSession(async ({ named }) => {
         const { nodes } = await listDeliveries(named, {
           filter: filterOf(range),
-          first: wholeNumber(first, { min: 1, max: 100 }),
+          first: wholeNumber('--first', first, { min: 1, max: 100 }),
         });
         if (json) printJson(nodes);
         else {

@@ -16,7 +16,7 @@ export type RangeOptions = Readonly<{
 /** The options that choose deliveries. */
 export function withRange(command: Command): Command {
   return command
-    .option('--source <name...>')
+    .option('--source <name...>', 'that came through these sources')
     .option('--event <event...>', 'as the host calls it')
     .option('--outcome <outcome...>', 'accepted, ignored or unmappable')
     .option('--repository <name>', 'its full name')
@@ -31,12 +31,20 @@ export function filterOf(options: RangeOptions): DeliveryFilter {
   return {
     source: source ?? null,
     event: event ?? null,
-    outcome: outcome ?? null,
+    outcome: outcome?.map(outcomeNamed) ?? null,
     repository: repository ?? null,
     receivedAfter: time(from),
     receivedBefore: time(to),
     search: search ?? null,
   };
+}
+
+const OUTCOMES = ['accepted', 'ignored', 'unmappable'];
+
+function outcomeNamed(text: string): string {
+  const outcome = text.toLowerCase();
+  if (OUTCOMES.includes(outcome)) return outcome;
+  throw new Usage(`There is no outcome "${text}": there are ${OUTCOMES.join(', ')}`);
 }
 
 function time(text: string | undefined): Date | null {

@@ -39,7 +39,8 @@ export function deliveryOfFile(
   };
 }
 
-function contentOf(file: string): Buffer {
+/** The payload in a file that was named on the command line. */
+export function contentOf(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {

@@ -2,7 +2,6 @@ import { userInfo } from 'node:os';
 
 import { Command } from 'commander';
 
-import type { JobView } from '../events/job-view.ts';
 import { toUserError } from '../ingress/graphql/refusals.ts';
 import { foldJob } from '../read/job-history.ts';
 import { type ApiJob, toApiJobWithSteps } from '../read/job.ts';
@@ -13,6 +12,7 @@ import { followJob } from '../read/live/subscriptions.ts';
 import { DecideJob } from '../write/door.ts';
 import type { JobCommand } from '../write/job/commands.ts';
 import { CannotRun } from '../processes/run-role.ts';
+import { printJob, stateLine } from './job-lines.ts';
 import { print, printJson, printJsonLine, printTable } from './output.ts';
 import { type Session, withSession } from './session.ts';
 import { json as parseJson, Usage, wholeNumber } from './usage.ts';
@@ -59,7 +59,7 @@ function list(): Command {
     .option('--json', 'print JSON')
     .action((options: ListOptions) =>
       withSession(async ({ named }) => {
-        const first = wholeNumber(options.first, { min: 1, max: 100 });
+        const first = wholeNumber('--first', options.first, { min: 1, max: 100 });
         const { nodes } = await listJobs(named, {
           filter: filterOf(options),
           orderBy: 'REQUESTED_AT_DESC',
@@ -115,47 +115,6 @@ function show(): Command {
     );
 }
 
-function printJob(view: JobView): void {
-  const { trigger, waitingFor, error } = view;
-  const lines: readonly (readonly [string, string | number | null | undefined])[] = [
-    ['id', view.id],
-    ['workflow', view.workflow],
-    ['status', view.status],
-    ['repository', trigger.repository?.fullName],
-    ['pull request', trigger.pullRequest?.number],
-    ['head', trigger.headSha],
-    ['attempt', `${String(view.attempt)} of ${String(view.maxAttempts)}`],
-    ['requested', view.requestedAt],
-    ['started', view.startedAt],
-    ['finished', view.finishedAt],
-    ['worker', view.workerId],
-    ['waits for', waitingFor && waitLine(waitingFor)],
-    ['next attempt', view.nextAttemptAt],
-    ['superseded by', view.supersededBy],
-    [
-      'error',
-      error && `${error.message} (${error.classification}, attempt ${String(error.attempt)})`,
-    ],
-    [
-      'steps',
-      view.steps
-        .map(({ name, status }) => `${name}${status === 'FAILED' ? ' (failed)' : ''}`)
-        .join(', '),
-    ],
-    ['result', view.result === null ? null : JSON.stringify(view.result, null, 2)],
-  ];
-  for (const [name, value] of lines) {
-    if (value !== null && value !== undefined && value !== '')
-      print(`${name.padEnd(14)} ${String(value)}`);
-  }
-}
-
-function waitLine({ event, key, until, approval }: NonNullable<JobView['waitingFor']>): string {
-  const approvers = approval?.approvers?.join(' or ');
-  const by = approvers === undefined ? null : `of ${approvers}`;
-  return [event, approval === null ? key : by, until].filter(Boolean).join(' ');
-}
-
 function watch(): Command {
   return new Command('watch')
     .description('follow a job until it ends')
@@ -171,10 +130,7 @@ function watch(): Command {
           const followed = followJob({ live, store }, { id, progress: false }, stop.signal);
           for await (const view of followed) {
             if (json) printJsonLine(toApiJobWithSteps(view));
-            else
-              print(
-                `${view.updatedAt}  ${view.status}${view.steps.length > 0 ? `  after ${view.steps.at(-1)?.name ?? ''}` : ''}`,
-              );
+            else print(`${view.updatedAt}  ${stateLine(view)}`);
           }
         } finally {
           stop.abort();
@@ -188,7 +144,7 @@ function cancel(): Command {
   return new Command('cancel')
     .description('end a job, whatever it does')
     .argument('<id>')
-    .option('--reason <text>')
+    .option('--reason <text>', 'why, for whoever reads the job later')
     .option('--json', 'print JSON')
     .action((id: string, { reason, json }: JsonOption & Readonly<{ reason?: string }>) =>
       act(id, { type: 'CancelJob', at: new Date(), data: { reason: reason ?? null } }, json),

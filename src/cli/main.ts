@@ -16,12 +16,13 @@ const WRONG_USAGE = 2;
 const program = new Command('jobledger')
   .description('Webhooks of Git hosts become durable jobs.')
   .version(VERSION)
-  .showHelpAfterError('Run it with --help to see what it takes.')
   .exitOverride();
 for (const command of await commandsFor(process.argv[2])) {
   program.addCommand(command);
 }
-for (const command of all(program)) command.exitOverride();
+for (const command of all(program)) {
+  command.exitOverride().showHelpAfterError('Run it with --help to see what it takes.');
+}
 
 process.exitCode = await run(process.argv);
 
@@ -48,7 +49,11 @@ async function run(argv: readonly string[]): Promise<number> {
 function explain(error: Error): string {
   const expected = [CannotRun, ConfigError, Usage].some((kind) => error instanceof kind);
   if (expected) return `jobledger: ${error.message}`;
-  const code = 'code' in error ? ` (${String(error.code)})` : '';
+  if ('code' in error && error.code === 'EADDRINUSE') {
+    return `jobledger: ${error.message}: stop what listens there, or set INGRESS_PORT, API_PORT or ADMIN_PORT`;
+  }
+  const known = 'code' in error && !error.message.includes(String(error.code));
+  const code = known ? ` (${String(error.code)})` : '';
   return `jobledger: ${error.message === '' ? error.name : error.message}${code}`;
 }
 

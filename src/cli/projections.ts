@@ -88,7 +88,7 @@ function rebuildCommand(): Command {
     });
 }
 
-const slotCount = (text: string): number => wholeNumber(text, { min: 1, max: 64 });
+const slotCount = (text: string): number => wholeNumber('--slots', text, { min: 1, max: 64 });
 
 async function replay(
   session: Session,

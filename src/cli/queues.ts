@@ -41,9 +41,10 @@ function dead(): Command {
     .description('show what could not be handled, and why; it stays where it is')
     .option('--limit <n>', 'how many of the oldest', '20')
     .option('--json', 'print JSON, with what each message said')
-    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) =>
-      withTransport(async (transport) => {
-        const letters = await transport.deadLetters(wholeNumber(limit, { min: 1, max: 10_000 }));
+    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) => {
+      const first = wholeNumber('--limit', limit, { min: 1, max: 10_000 });
+      return withTransport(async (transport) => {
+        const letters = await transport.deadLetters(first);
         if (json) printJson(letters);
         else {
           printTable(
@@ -58,8 +59,8 @@ function dead(): Command {
             'No dead letters.',
           );
         }
-      }),
-    );
+      });
+    });
 }
 
 const shortened = (text: string): string => (text.length > 80 ? `${text.slice(0, 79)}…` : text);
@@ -69,13 +70,14 @@ function redrive(): Command {
     .description('put messages of the dead-letter queue back where they came from')
     .option('--limit <n>', 'how many at most', '100')
     .option('--json', 'print JSON')
-    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) =>
-      withTransport(async (transport) => {
-        const redriven = await transport.redrive(wholeNumber(limit, { min: 1, max: 1_000_000 }));
+    .action(({ limit, json }: JsonOption & Readonly<{ limit: string }>) => {
+      const most = wholeNumber('--limit', limit, { min: 1, max: 1_000_000 });
+      return withTransport(async (transport) => {
+        const redriven = await transport.redrive(most);
         if (json) printJson({ redriven });
         else print(`Put back ${String(redriven)} message(s).`);
-      }),
-    );
+      });
+    });
 }
 
 async function withTransport(work: (transport: Transport) => Promise<void>): Promise<void> {

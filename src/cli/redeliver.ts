@@ -8,7 +8,7 @@ import {
 import type { Config } from '../platform/config.ts';
 import { runningStart } from '../platform/running-start.ts';
 import { rereader } from '../processes/delivery-desk.ts';
-import { CannotRun, catalogOf } from '../processes/run-role.ts';
+import { CannotRun } from '../processes/run-role.ts';
 import { sampleSource } from '../processes/sample-source.ts';
 import type { DeliveryFilter } from '../read/deliveries.ts';
 import { redeliverablePages } from '../read/redeliverable.ts';
@@ -18,6 +18,7 @@ import { type RangeOptions, filterOf, withRange } from './delivery-range.ts';
 import { print, printJson, say } from './output.ts';
 import { type Session, withSession } from './session.ts';
 import { Usage } from './usage.ts';
+import { workflowsOfToday } from './workflows-of-today.ts';
 
 type Options = RangeOptions &
   Readonly<{ failed?: boolean; dryRun?: boolean; yes?: boolean; json?: boolean }>;
@@ -56,7 +57,7 @@ async function redelivering(
   { dryRun = false, failed = false, isNamed }: Options & Readonly<{ isNamed: boolean }>,
 ): Promise<Redelivering> {
   const config = { ...given, sources: sourcesOf(given) };
-  const { plan } = await catalogOf({ config, logger });
+  const { plan } = await workflowsOfToday(config, logger);
   const reread = rereader({ config, plan });
   const retry = failed ? { retry: ['failed'] as const } : {};
   return {

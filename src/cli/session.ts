@@ -7,6 +7,7 @@ import { type Config, readConfig } from '../platform/config.ts';
 import { Database, type Queryable } from '../platform/database.ts';
 import { type Logger, createLogger } from '../platform/logger.ts';
 import { requireMigrated } from '../platform/migrate.ts';
+import { sql } from '../platform/sql.ts';
 import { runningStart } from '../platform/running-start.ts';
 import { type Privacy, openPrivacy } from '../processes/privacy.ts';
 import { CannotRun } from '../processes/run-role.ts';
@@ -35,7 +36,12 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
   const databaseUrl = databaseUrlOf(config);
   const database = new Database(databaseUrl, { max: 4, applicationName: 'cli', logger });
   const lane = appendLane({ databaseUrl, logger, deadlineMs: 10_000 });
-  const hints = new PostgresLogHints({ databaseUrl, logger, applicationName: 'cli hints' });
+  const hints = new PostgresLogHints({
+    databaseUrl,
+    // What is wrong with the database is said once, and not as a log.
+    logger: createLogger('silent', 'cli'),
+    applicationName: 'cli hints',
+  });
   const privacy = openPrivacy(config, database);
   const log = new PostgresEventStore({ database, lane, hints });
   const store = privacy.store(log);
@@ -44,7 +50,7 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
   const ended = new AbortController();
   const hinting = hints.run(ended.signal);
   try {
-    await requireMigrated(database);
+    await requireDatabase(database);
     await work({
       config,
       databaseUrl,
@@ -73,6 +79,19 @@ export async function withSession(work: (session: Session) => Promise<void>): Pr
     await hinting;
     for (const close of closing) await close();
   }
+}
+
+async function requireDatabase(database: Database): Promise<void> {
+  try {
+    await database.query(sql`select 1`);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CannotRun(
+      `The database gives no answer: ${reason}. Check DATABASE_URL, and that the server runs and lets this machine in`,
+      { cause: error },
+    );
+  }
+  await requireMigrated(database);
 }
 
 export function databaseUrlOf({ databaseUrl, dataDir }: Config): string {

@@ -4,7 +4,7 @@ import { newId } from '../platform/ids.ts';
 import { SendSignal } from '../write/door.ts';
 import { print, printJson } from './output.ts';
 import { withSession } from './session.ts';
-import { json as parseJson } from './usage.ts';
+import { Usage, json as parseJson } from './usage.ts';
 
 type Options = Readonly<{ key?: string; payload: string; id?: string; json?: boolean }>;
 
@@ -16,10 +16,11 @@ export function signalCommand(): Command {
     .option('--payload <json>', 'what the workflows get', 'null')
     .option('--id <id>', 'the same id is the same signal')
     .option('--json', 'print JSON')
-    .action((event: string, { key, payload, id, json }: Options) =>
-      withSession(async ({ door }) => {
-        // What JSON.parse gives is JSON.
-        const value = parseJson(payload) as null;
+    .action((event: string, { key, payload, id, json }: Options) => {
+      if (event.trim() === '') throw new Usage('Give the name of the event, as "signal approved"');
+      // What JSON.parse gives is JSON.
+      const value = parseJson(payload) as null;
+      return withSession(async ({ door }) => {
         const receipt = await (
           await door()
         ).execute(
@@ -35,6 +36,6 @@ export function signalCommand(): Command {
         if (json) printJson(receipt);
         else
           print(`Stored ${receipt.signalId}; it resumed ${String(receipt.resumed.length)} job(s).`);
-      }),
-    );
+      });
+    });
 }

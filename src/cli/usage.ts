@@ -3,13 +3,17 @@ export class Usage extends Error {
   override readonly name = 'Usage';
 }
 
+/** `option` is what the user knows it as, such as --first. */
 export function wholeNumber(
+  option: string,
   text: string,
   { min, max }: Readonly<{ min: number; max: number }>,
 ): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  throw new Usage(`"${text}" must be a whole number from ${String(min)} to ${String(max)}`);
+  throw new Usage(
+    `${option} is "${text}": it must be a whole number from ${String(min)} to ${String(max)}`,
+  );
 }
 
 export function position(text: string): bigint {

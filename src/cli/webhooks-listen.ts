@@ -34,7 +34,7 @@ export function listenCommand(): Command {
       withSession(async (session) => {
         const { timeout } = options;
         const seconds =
-          timeout === undefined ? null : wholeNumber(timeout, { min: 1, max: 86_400 });
+          timeout === undefined ? null : wholeNumber('--timeout', timeout, { min: 1, max: 86_400 });
         const found = await nextDelivery(session, options, seconds);
         if ('outcome' in found) tellUnstored(found, options);
         else await tellStored(session.config, found, options);

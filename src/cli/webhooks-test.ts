@@ -4,7 +4,6 @@ import { type Config, readConfig } from '../platform/config.ts';
 import { createLogger } from '../platform/logger.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { localClones } from '../processes/local-clones.ts';
-import { catalogOf } from '../processes/run-role.ts';
 import { type Explanation, explainDelivery } from './explain-delivery.ts';
 import { linesOf } from './explanation-lines.ts';
 import {
@@ -17,6 +16,7 @@ import { print, printJson } from './output.ts';
 import { providerNamed } from './provider-named.ts';
 import { withSession } from './session.ts';
 import { Usage } from './usage.ts';
+import { workflowsOfToday } from './workflows-of-today.ts';
 
 type TestOptions = Readonly<{
   provider?: string;
@@ -89,7 +89,7 @@ async function explain(
   config: Config,
   delivery: Parameters<typeof explainDelivery>[0],
 ): Promise<Explanation> {
-  const catalog = await catalogOf({ config, logger: createLogger('warn', 'cli') });
+  const catalog = await workflowsOfToday(config, createLogger('warn', 'cli'));
   return explainDelivery(delivery, { catalog, localClones: localClones(config) });
 }
 
@@ -104,10 +104,10 @@ function sourceOf(config: Config, { source: name, provider }: TestOptions): Webh
   return known ?? openSource(wanted ?? 'github', wanted ?? 'github');
 }
 
-function noSource({ sources }: Config, name: string): Usage {
+export function noSource({ sources }: Config, name: string): Usage {
   const known = sources.map((each) => each.name).join(', ');
   return new Usage(
-    `There is no source "${name}": there ${known === '' ? 'is none' : `are ${known}`}`,
+    `There is no source "${name}": there ${known === '' ? 'is none' : `is ${known}`}`,
   );
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Command } from 'commander';
@@ -8,6 +7,7 @@ import { newId } from '../platform/ids.ts';
 import type { WebhookSource } from '../platform/webhook-sources.ts';
 import { CannotRun } from '../processes/run-role.ts';
 import { sampleSource } from '../processes/sample-source.ts';
+import { contentOf } from './given-delivery.ts';
 import { ingressOf, webhookAddress } from './ingress-address.ts';
 import { print, printJson } from './output.ts';
 import { samplePayload } from './sample-payload.ts';
@@ -89,7 +89,7 @@ function sourceOf(
   if (source !== undefined) return source;
   const known = sources.map((each) => each.name).join(', ');
   throw new Usage(
-    `There is no source "${name}": there are ${known}. Its secret makes one, as GITLAB_WEBHOOK_SECRET`,
+    `There is no source "${name}": there ${sources.length === 0 ? 'is none' : `is ${known}`}. A secret makes one, as GITLAB_WEBHOOK_SECRET`,
   );
 }
 
@@ -101,5 +101,5 @@ async function payloadOf(
   if (sample) return { body: await samplePayload(join(dataDir, 'sample')), event: 'pull_request' };
   if (file === undefined) throw new Usage('Give the file with the payload, or --sample');
   if (event === undefined) throw new Usage('Give the event with --event, as --event pull_request');
-  return { body: readFileSync(file), event };
+  return { body: contentOf(file), event };
 }

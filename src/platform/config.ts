@@ -72,13 +72,16 @@ export class ConfigError extends Error {
   }
 }
 
+function wholeNumber(min: number, max: number): z.ZodCoercedNumber {
+  const mistake = `must be a whole number from ${String(min)} to ${String(max)}`;
+  return z.coerce.number(mistake).int(mistake).min(min, mistake).max(max, mistake);
+}
+
 const integer = (min: number, max: number, fallback: number): z.ZodDefault<z.ZodCoercedNumber> =>
-  z.coerce
-    .number()
-    .int(`must be a whole number from ${String(min)} to ${String(max)}`)
-    .min(min, `must be at least ${String(min)}`)
-    .max(max, `must be at most ${String(max)}`)
-    .default(fallback);
+  wholeNumber(min, max).default(fallback);
+
+const integerOrNull = (min: number, max: number): z.ZodDefault<z.ZodNullable<z.ZodCoercedNumber>> =>
+  wholeNumber(min, max).nullable().default(null);
 
 const url = (...protocols: readonly string[]): z.ZodDefault<z.ZodNullable<z.ZodString>> =>
   z
@@ -124,10 +127,12 @@ const networks = z
     ),
   );
 
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
 const Environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:'),
   DATABASE_READ_URL: url('postgres:', 'postgresql:'),
-  DATABASE_POOL_MAX: z.coerce.number().int().min(2).max(1000).nullable().default(null),
+  DATABASE_POOL_MAX: integerOrNull(2, 1000),
   RABBITMQ_URL: url('amqp:', 'amqps:'),
   REDIS_URL: url('redis:', 'rediss:'),
   HOST: z.string().nullable().default(null),
@@ -139,7 +144,7 @@ const Environment = z.object({
   LEASE_MS: integer(1000, 3_600_000, 15_000),
   SHUTDOWN_GRACE_MS: integer(0, 3_600_000, 25_000),
   REDISPATCH_AFTER_MS: integer(100, 3_600_000, 30_000),
-  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
   DATA_DIR: z.string().min(1).default('.jobledger'),
   CLONE_ALLOW: z
     .string()
@@ -156,12 +161,14 @@ const Environment = z.object({
     .regex(/^esdb(?:\+discover)?:\/\/./, 'must begin with esdb:// or esdb+discover://')
     .nullable()
     .default(null),
-  DELIVERY_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
-  DELIVERY_KEEP_MEGABYTES: z.coerce.number().int().min(1).max(1e9).nullable().default(null),
+  DELIVERY_KEEP_DAYS: integerOrNull(1, 36_500),
+  DELIVERY_KEEP_MEGABYTES: integerOrNull(1, 1e9),
   DELIVERY_REMEMBER_DAYS: integer(30, 36_500, 90),
   RECONCILE_EVERY_SECONDS: integer(0, 86_400, 300),
-  JOB_KEEP_DAYS: z.coerce.number().int().min(1).max(36_500).nullable().default(null),
-  PROJECTIONS_ON_POISON: z.enum(['pause', 'quarantine']).default('pause'),
+  JOB_KEEP_DAYS: integerOrNull(1, 36_500),
+  PROJECTIONS_ON_POISON: z
+    .enum(['pause', 'quarantine'], 'must be pause or quarantine')
+    .default('pause'),
   PRIVACY_KEY: z.string().min(32, 'must have 32 characters or more').nullable().default(null),
 });
 
@@ -181,7 +188,7 @@ export function readConfig(env: Env = process.env): Config {
   const { sources, mistakes } = readSources(env, (path) => readFileSync(path, 'utf8'));
   const { reporting, mistakes: ofReporting } = readReporting(env);
   const all = [
-    ...(parsed.error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`) ?? []),
+    ...(parsed.error?.issues.map(({ path, message }) => `${String(path[0])}: ${message}`) ?? []),
     ...mistakes,
     ...ofReporting,
   ];

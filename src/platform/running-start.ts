@@ -9,6 +9,8 @@ export type RunningStart = Readonly<{
   ingress: string;
   /** Health and metrics. */
   admin: string;
+  /** Path of the module with its workflows; null: the built-in ones. */
+  workflows: string | null;
 }>;
 
 const pathOf = (dataDir: string): string => join(dataDir, 'running.json');

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { resolve } from 'node:path';
 
 import { InProcessTransport } from '../messaging/in-process-transport.ts';
 import type { Transport } from '../messaging/transport.ts';
@@ -41,8 +42,12 @@ export async function start(
       },
       (core) =>
         runAll({ ...core, hangups }, stopping, (addresses) => {
-          const running = { pid: process.pid, databaseUrl: postgres.url, ...addresses };
-          announceStart(config.dataDir, running);
+          announceStart(config.dataDir, {
+            pid: process.pid,
+            databaseUrl: postgres.url,
+            workflows: config.workflows === null ? null : resolve(config.workflows),
+            ...addresses,
+          });
           onReady(addresses);
         }),
     );
@@ -65,19 +70,22 @@ async function runAll(
   const signal = AbortSignal.any([stopping, failed.signal]);
   setMaxListeners(0, signal);
   const address = `http://${shown(core.config.host ?? '127.0.0.1')}:${String(admin.port)}/`;
-  const roles = await runRoles(core, signal, (addresses) => {
-    onReady({ ...addresses, admin: address });
-  });
-  // A role that cannot begin, because its port is taken, ends the others too.
-  for (const role of roles) {
-    role.catch(() => {
-      failed.abort();
+  try {
+    const roles = await runRoles(core, signal, (addresses) => {
+      onReady({ ...addresses, admin: address });
     });
+    // A role that cannot begin, because its port is taken, ends the others too.
+    for (const role of roles) {
+      role.catch(() => {
+        failed.abort();
+      });
+    }
+    const ends = await Promise.allSettled(roles);
+    const failure = ends.find((end) => end.status === 'rejected');
+    if (failure) throw failure.reason;
+  } finally {
+    await admin.close();
   }
-  const ends = await Promise.allSettled(roles);
-  await admin.close();
-  const failure = ends.find((end) => end.status === 'rejected');
-  if (failure) throw failure.reason;
 }
 
 async function runRoles(

@@ -56,7 +56,12 @@ async function importModule(
     return (await import(pathToFileURL(file).href)) as Readonly<Record<string, unknown>>;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`WORKFLOWS: ${path} could not be imported: ${reason}`, { cause: error });
+    const advice = reason.includes("package 'jobledger'")
+      ? '. Keep the module in the folder of Jobledger, or install Jobledger where the module is: npm install <that folder>'
+      : '';
+    throw new Error(`WORKFLOWS: ${path} could not be imported: ${reason}${advice}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,11 +1,11 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { followJob, query } from '../support/api-client.ts';
-import { Role, run } from '../support/program.ts';
+import { Role, SDK, run } from '../support/program.ts';
 
 let cwd: string;
 const PATIENCE_MS = 120_000;
@@ -110,6 +110,46 @@ test(
 );
 
 test(
+  'workflows that cannot be imported: one sentence, exit 1, and nothing is left running',
+  async () => {
+    await writeFile(join(cwd, 'broken.mjs'), "import 'jobledger';");
+    const { code, stderr } = await run(['start'], {
+      env: { ...env, WORKFLOWS: 'broken.mjs', LOG_LEVEL: 'silent' },
+      cwd,
+    });
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^jobledger: WORKFLOWS: .* npm install /) as string,
+    });
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'a command takes the workflows of the running start',
+  async () => {
+    await writeFile(
+      join(cwd, 'mine.mjs'),
+      `import { defineWorkflow } from '${SDK}';
+       export const mine = defineWorkflow({ name: 'mine', on: [{ event: 'pull_request' }], run: () => 1 });`,
+    );
+    const service = new Role('start', { env: { ...env, WORKFLOWS: 'mine.mjs' }, cwd });
+    await service.printed('webhooks send --sample');
+    await json('webhooks', 'send', '--sample');
+    const [delivery] = await json<{ id: string }[]>('deliveries', 'list');
+    const explained = await json<{ workflows: { workflow: string }[] }>(
+      'webhooks',
+      'test',
+      '--delivery',
+      delivery?.id ?? '',
+    );
+    expect(explained.workflows).toMatchObject([{ workflow: 'mine' }]);
+    expect(await service.stop()).toBe(0);
+  },
+  PATIENCE_MS,
+);
+
+test(
   'a port that is taken: one sentence, exit 1, and nothing is left running',
   async () => {
     const first = new Role('start', { env, cwd });
@@ -120,7 +160,7 @@ test(
       cwd: other,
     });
     expect(second.code).toBe(1);
-    expect(second.stderr).toContain('EADDRINUSE');
+    expect(second.stderr).toContain('or set INGRESS_PORT, API_PORT or ADMIN_PORT');
     expect(await first.stop()).toBe(0);
     await rm(other, { recursive: true, force: true });
   },
