@@ -53,10 +53,11 @@ export class ControlFollower {
           await this.assertStillAt(position);
           assertedAt = performance.now();
         }
+        const passed = Number(page.to - position);
         position = page.to;
         failures = 0;
         if (position >= head) onCurrent();
-        await pace.next({ taken: page.events.length, more: page.more }, signal);
+        await pace.next({ taken: passed, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         // Whether the page was committed is not known: the checkpoint says.

@@ -65,9 +65,10 @@ export class EventRelay {
         }
         position ??= await readCheckpoint(this.parts.database, RELAY);
         const page = await this.relayPage(epoch, position);
+        const passed = Number(page.to - position);
         position = page.to;
         failures = 0;
-        await pace.next({ taken: page.events.length, more: page.more }, signal);
+        await pace.next({ taken: passed, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         position = undefined;

@@ -3,7 +3,13 @@ import { backoffMs, pause } from '../platform/backoff.ts';
 import type { Database, Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import { sql } from '../platform/sql.ts';
-import { CheckpointLost, moveCheckpoint, raiseEpoch, readCheckpoint } from './checkpoint.ts';
+import {
+  CheckpointLost,
+  moveCheckpoint,
+  moveCheckpointAlone,
+  raiseEpoch,
+  readCheckpoint,
+} from './checkpoint.ts';
 import type { EventStore, LogPage } from './event-store.ts';
 import { Leadership, type Term } from './leadership.ts';
 import type { LogHints } from './log-hints.ts';
@@ -38,6 +44,12 @@ const FROZEN_MS = 15_000;
 
 const REST_MS = 20;
 
+/** So often the checkpoint is moved over events that the follower does not want; those of a page that it wants move it. */
+const STORE_EVERY_MS = 1_000;
+
+/** Where a follower stands, and what its checkpoint says of it: some unwanted events may lie between. */
+type Place = { position: bigint; stored: bigint; storedAt: number };
+
 /**
  * Reads the log from its own checkpoint, for ever, in one process at a time: the effect of each event counts exactly
  * once. It goes on by itself after any failure of Postgres or of its handler.
@@ -62,35 +74,38 @@ export class Follower {
   async catchUp(): Promise<bigint> {
     const { name } = this.definition;
     const epoch = await raiseEpoch(this.parts.database, name);
-    let position = await readCheckpoint(this.parts.database, name);
+    const place = await this.place();
     for (;;) {
-      const page = await this.takePage(position, epoch);
-      position = page.to;
-      if (!page.more) return position;
+      const page = await this.takePage(place, epoch);
+      if (page.more) continue;
+      await this.store(place, epoch);
+      return place.position;
     }
   }
 
   private async follow({ epoch, signal }: Term): Promise<void> {
     const pace = new Pace(this.parts.hints, REST_MS);
-    let position: bigint | undefined;
+    let place: Place | undefined;
     let caughtUp = false;
     let failures = 0;
     while (!signal.aborted) {
       pace.begin();
       try {
-        position ??= await readCheckpoint(this.parts.database, this.definition.name);
-        const page = await this.takePage(position, epoch);
-        const moved = page.to > position;
-        position = page.to;
+        place ??= await this.place();
+        const { position } = place;
+        const page = await this.takePage(place, epoch);
+        const passed = Number(page.to - position);
         failures = 0;
-        if (page.more) continue;
-        if (moved || !caughtUp) await this.definition.onCaughtUp?.();
-        caughtUp = true;
-        await pace.next({ taken: page.events.length, more: false }, signal);
+        if (!page.more) {
+          if (passed > 0 || !caughtUp) await this.definition.onCaughtUp?.();
+          caughtUp = true;
+          if (performance.now() - place.storedAt > STORE_EVERY_MS) await this.store(place, epoch);
+        }
+        await pace.next({ taken: passed, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
         // Whether the page was committed is not known: the checkpoint says.
-        position = undefined;
+        place = undefined;
         failures++;
         this.logFailure(error, failures);
         await pause(backoffMs(failures), signal);
@@ -98,20 +113,39 @@ export class Follower {
     }
   }
 
-  /** Reads one page from `position` on, and handles it in the transaction that moves the checkpoint. */
-  private async takePage(position: bigint, epoch: bigint): Promise<LogPage> {
+  private async place(): Promise<Place> {
+    const position = await readCheckpoint(this.parts.database, this.definition.name);
+    return { position, stored: position, storedAt: performance.now() };
+  }
+
+  /** Reads one page from its place on, and handles what it wants of it in the transaction that moves the checkpoint. */
+  private async takePage(place: Place, epoch: bigint): Promise<LogPage> {
     const { name, types, pageSize, handle } = this.definition;
-    const page = await this.parts.store.readPage({ after: position, limit: pageSize, types });
-    if (page.to === position) return page;
-    await this.parts.database.transaction(async (transaction) => {
-      // What it derives can be derived again, so it need not wait for the disk.
-      await transaction.query(sql`
-        select set_config('synchronous_commit', 'off', true),
-               set_config('idle_in_transaction_session_timeout', ${String(FROZEN_MS)}, true)`);
-      if (page.events.length > 0) await handle(page.events, transaction);
-      await moveCheckpoint(transaction, { name, epoch, from: position, to: page.to });
-    });
+    const page = await this.parts.store.readPage({ after: place.position, limit: pageSize, types });
+    if (page.events.length > 0) {
+      await this.parts.database.transaction(async (transaction) => {
+        // What it derives can be derived again, so it need not wait for the disk.
+        await transaction.query(sql`
+          select set_config('synchronous_commit', 'off', true),
+                 set_config('idle_in_transaction_session_timeout', ${String(FROZEN_MS)}, true)`);
+        await handle(page.events, transaction);
+        await moveCheckpoint(transaction, { name, epoch, from: place.stored, to: page.to });
+      });
+      place.stored = page.to;
+      place.storedAt = performance.now();
+    }
+    place.position = page.to;
     return page;
+  }
+
+  /** Moves the checkpoint over what was not wanted. */
+  private async store(place: Place, epoch: bigint): Promise<void> {
+    const { stored: from, position: to } = place;
+    place.storedAt = performance.now();
+    if (from === to) return;
+    const { name } = this.definition;
+    await moveCheckpointAlone(this.parts.database, { name, epoch, from, to });
+    place.stored = to;
   }
 
   private logFailure(error: unknown, failures: number): void {

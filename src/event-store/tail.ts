@@ -32,10 +32,11 @@ export async function* tail<E extends Event = Event>(
     pace.begin();
     try {
       const page = await store.readPage<E>({ after: position, limit: pageSize, types });
+      const passed = Number(page.to - position);
       failures = 0;
       position = page.to;
       if (page.events.length > 0) yield page.events;
-      await pace.next({ taken: page.events.length, more: page.more }, signal);
+      await pace.next({ taken: passed, more: page.more }, signal);
     } catch (error) {
       failures++;
       logger?.warn({ err: error, position: String(position) }, 'the log could not be read');

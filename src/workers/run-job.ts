@@ -177,8 +177,19 @@ function endOf({ kind }: Ending, events: readonly JobEvent[]): RunEnd {
 function reasonOf(ending: Ending, { lost }: RunSignals): DOMException {
   const cause: unknown = ending.kind === 'failed' ? ending.error : lost.reason;
   const named = ending.kind === 'lost' || ending.kind === 'failed';
-  const why = named && cause instanceof Error ? cause.message : ending.kind;
-  return new DOMException(`The run of this job is over: ${why}`, 'AbortError');
+  return named && cause instanceof Error ? runIsOver(cause.message) : usualEnd(ending.kind);
+}
+
+const runIsOver = (why: string): DOMException =>
+  new DOMException(`The run of this job is over: ${why}`, 'AbortError');
+
+const usualEnds = new Map<string, DOMException>();
+
+/** Made once: its stack would say nothing, and takes longer than the rest of a run without steps. */
+function usualEnd(kind: Ending['kind']): DOMException {
+  const known = usualEnds.get(kind) ?? runIsOver(kind);
+  usualEnds.set(kind, known);
+  return known;
 }
 
 type ContextParts = Pick<Reporting, 'claim' | 'services' | 'logger'> &
