@@ -96,11 +96,9 @@ export class Follower {
         const page = await this.takePage(place, epoch);
         const passed = Number(page.to - position);
         failures = 0;
-        if (!page.more) {
-          if (passed > 0 || !caughtUp) await this.definition.onCaughtUp?.();
-          caughtUp = true;
-          if (performance.now() - place.storedAt > STORE_EVERY_MS) await this.store(place, epoch);
-        }
+        if (!page.more && (passed > 0 || !caughtUp)) await this.definition.onCaughtUp?.();
+        caughtUp ||= !page.more;
+        await this.storeNowAndThen(place, epoch);
         await pace.next({ taken: passed, more: page.more }, signal);
       } catch (error) {
         if (error instanceof CheckpointLost) throw error;
@@ -136,6 +134,10 @@ export class Follower {
     }
     place.position = page.to;
     return page;
+  }
+
+  private async storeNowAndThen(place: Place, epoch: bigint): Promise<void> {
+    if (performance.now() - place.storedAt > STORE_EVERY_MS) await this.store(place, epoch);
   }
 
   /** Moves the checkpoint over what was not wanted. */
