@@ -9,6 +9,8 @@ import type { PromptHints, ReadyJob } from '../write/prompt-hints.ts';
  */
 const MAX_STANDING = 32;
 const ASK_EVERY_MS = 10;
+/** A queue that is full, or out of reach, stays so for a while, and each look at it costs a channel. */
+const ASK_AGAIN_WHEN_FULL_MS = 500;
 
 /**
  * Publishes hints right after the append, for as long as the queue of new jobs is nearly empty. It looks how full the
@@ -16,7 +18,7 @@ const ASK_EVERY_MS = 10;
  */
 export class PromptJobHints implements PromptHints {
   private credit = MAX_STANDING;
-  private askedAt = -Infinity;
+  private askAt = 0;
   private isAsking = false;
 
   constructor(
@@ -53,17 +55,18 @@ export class PromptJobHints implements PromptHints {
   }
 
   private async ask(): Promise<void> {
-    const now = performance.now();
-    if (this.isAsking || now - this.askedAt < ASK_EVERY_MS) return;
+    if (this.isAsking || performance.now() < this.askAt) return;
     this.isAsking = true;
-    this.askedAt = now;
+    let pauseMs = ASK_AGAIN_WHEN_FULL_MS;
     try {
       const ready = await this.parts.transport.depth(QUEUES.jobs);
       this.credit = Math.max(0, MAX_STANDING - ready);
+      if (this.credit > 0) pauseMs = ASK_EVERY_MS;
     } catch (error) {
       this.parts.logger.debug({ err: error }, 'the queue of jobs could not be looked at');
     } finally {
       this.isAsking = false;
+      this.askAt = performance.now() + pauseMs;
     }
   }
 }

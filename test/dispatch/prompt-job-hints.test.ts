@@ -1,3 +1,5 @@
+import { setTimeout } from 'node:timers/promises';
+
 import { describe, expect, test } from 'vitest';
 
 import { PromptJobHints } from '../../src/dispatch/prompt-job-hints.ts';
@@ -77,6 +79,16 @@ describe('prompt hints', () => {
     reserved(hints);
     await turn();
     expect(hints.reserve()).toBe(false);
+  });
+
+  test('do not look again and again how full a full queue is', async () => {
+    const { transport, hints } = setup();
+    transport.standing = 1_000;
+    for (let look = 0; look < 20; look++) {
+      reserved(hints);
+      await setTimeout(2);
+    }
+    expect(transport.asked).toBe(1);
   });
 
   test('are not promised while the broker is away', () => {
