@@ -133,9 +133,16 @@ const MUTATIONS: Readonly<Record<string, (() => Promise<unknown>) | null>> = {
   },
   redeliverMany: async () => {
     await failedDelivery();
+    // Which deliveries have failed is seen a moment after the log, too.
     return () =>
-      ask(
-        'mutation { redeliverMany(filter: { source: ["github"] }, onlyFailed: true) { retried } }',
+      eventually(
+        async () => {
+          const { redeliverMany } = await ask<{ redeliverMany: { retried: number } }>(
+            'mutation { redeliverMany(filter: { source: ["github"] }, onlyFailed: true) { retried } }',
+          );
+          expect(redeliverMany.retried).toBeGreaterThan(0);
+        },
+        { timeoutMs: 60_000 },
       );
   },
   pauseSchedule: null,
