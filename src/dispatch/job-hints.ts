@@ -1,8 +1,8 @@
-import { jobHint } from '../messaging/topology.ts';
 import type { OutgoingMessage, Transport } from '../messaging/transport.ts';
 import type { Queryable } from '../platform/database.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { DispatchCounts } from './dispatch-counts.ts';
+import { hintMessage } from './hint-message.ts';
 import { type HintableJob, type NextHints, Turns, overdueJobs, readNextHints } from './hint-sql.ts';
 import type { HintWindow } from './hint-window.ts';
 import { publishAndMark } from './publish-and-mark.ts';
@@ -87,10 +87,10 @@ function hasFullWorkflow(
 
 const sum = (counts: readonly number[]): number => counts.reduce((all, count) => all + count, 0);
 
-const hint = (job: HintableJob): OutgoingMessage => ({
-  ...jobHint(job.workflow, job.phase === 'resumed' ? 'resumed' : 'new'),
-  messageId: `${job.job_id}:${String(job.version)}`,
-  body: { jobId: job.job_id, position: job.position, version: job.version },
-  mandatory: true,
-  priority: job.priority,
-});
+const hint = ({ job_id: jobId, phase, position, ...job }: HintableJob): OutgoingMessage =>
+  hintMessage({
+    ...job,
+    jobId,
+    kind: phase === 'resumed' ? 'resumed' : 'new',
+    position: BigInt(position),
+  });

@@ -1,7 +1,8 @@
-import { jobHint, QUEUES } from '../messaging/topology.ts';
+import { QUEUES } from '../messaging/topology.ts';
 import type { Transport } from '../messaging/transport.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { PromptHints, ReadyJob } from '../write/prompt-hints.ts';
+import { hintMessage } from './hint-message.ts';
 
 /**
  * So many hints may stand in a queue before the dispatcher alone decides who comes next, by priority and fairly: what
@@ -39,19 +40,14 @@ export class PromptJobHints implements PromptHints {
     this.credit++;
   }
 
-  publish({ jobId, workflow, kind, priority, version, position }: ReadyJob): void {
+  publish(job: ReadyJob): void {
     const { transport, logger } = this.parts;
-    transport
-      .publish({
-        ...jobHint(workflow, kind),
-        messageId: `${jobId}:${String(version)}`,
-        body: { jobId, position: position === null ? null : String(position), version },
-        mandatory: true,
-        priority,
-      })
-      .catch((error: unknown) => {
-        logger.warn({ err: error, jobId }, 'a prompt hint was not taken: the dispatcher brings it');
-      });
+    transport.publish(hintMessage(job)).catch((error: unknown) => {
+      logger.warn(
+        { err: error, jobId: job.jobId },
+        'a prompt hint was not taken: the dispatcher brings it',
+      );
+    });
   }
 
   private async ask(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { DeliveryReceipt, PlannedJob, ReceivedDelivery } from '../door.ts';
 import { type PromptHints, isPrompt } from '../prompt-hints.ts';
 import type { DeliveryLog } from './delivery-log.ts';
-import { deliveredJobs, deliveryRows } from './delivery-rows.ts';
+import { deliveryRows } from './delivery-rows.ts';
 
 /** Stores deliveries, and tells workers at once of the jobs that they request. */
 export class Deliveries {
@@ -17,7 +17,7 @@ export class Deliveries {
       const { row, events } = deliveryRows(await this.log.sealed(delivery), hinted);
       const receipt = await this.log.accept(row, events);
       if (receipt.status === 'new') {
-        this.tell(delivery, hinted);
+        this.tell(receipt.jobs, delivery, hinted);
         told = true;
       }
       return receipt;
@@ -34,9 +34,14 @@ export class Deliveries {
     );
   }
 
-  private tell(delivery: ReceivedDelivery, hinted: ReadonlySet<PlannedJob>): void {
-    for (const [index, { id: jobId, workflow }] of deliveredJobs(delivery).entries()) {
-      const planned = delivery.jobs[index]?.planned;
+  /** `stored`: the delivery's jobs, in their order. */
+  private tell(
+    stored: readonly Readonly<{ id: string; workflow: string }>[],
+    { jobs }: ReceivedDelivery,
+    hinted: ReadonlySet<PlannedJob>,
+  ): void {
+    for (const [index, { id: jobId, workflow }] of stored.entries()) {
+      const planned = jobs[index]?.planned;
       if (planned === undefined || !hinted.has(planned)) continue;
       const { priority } = planned;
       this.prompt?.publish({ jobId, workflow, kind: 'new', priority, version: 1, position: null });
