@@ -5,6 +5,7 @@ import { Database } from '../../src/platform/database.ts';
 import { sql } from '../../src/platform/sql.ts';
 import { DeliveryLog } from '../../src/write/delivery/delivery-log.ts';
 import { deliveryRows } from '../../src/write/delivery/delivery-rows.ts';
+import { Deliveries } from '../../src/write/delivery/receive-delivery.ts';
 import type { DeliveryReceipt, ReceivedDelivery } from '../../src/write/door.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -299,4 +300,34 @@ test('500 deliveries at once are all stored, at dense positions', async () => {
     sql`select max(position) = count(*) as dense from log.events`,
   );
   expect(row?.dense).toBe(true);
+});
+
+test('workers are told of the jobs of a new delivery that need not wait for others, and once', async () => {
+  const told: string[] = [];
+  let outstanding = 0;
+  const deliveries = new Deliveries(log, {
+    reserve: () => ++outstanding > 0,
+    giveBack: () => {
+      outstanding--;
+    },
+    publish: ({ jobId }) => {
+      outstanding--;
+      told.push(jobId);
+    },
+  });
+  const queued = { ...planned('deploy'), concurrency: { key: 'k', strategy: 'queue' } as const };
+  const jobs = [queued, planned('review'), planned('scan')].map((each) => ({
+    trigger,
+    planned: each,
+  }));
+  const given = delivery({ jobs });
+  const receipt = await deliveries.receive(given);
+  await deliveries.receive(given);
+  const ids = receipt.status === 'id-conflict' ? [] : receipt.jobs.map(({ id }) => id);
+  expect(told).toEqual(ids.slice(1));
+  expect(outstanding).toBe(0);
+  const marked = await database.query<{ stream_id: string }>(sql`
+    select stream_id from log.events
+    where stream_id = any (${ids}) and metadata ->> 'hinted' = 'true' order by position`);
+  expect(marked.map((row) => row.stream_id)).toEqual(told);
 });
